@@ -1,0 +1,61 @@
+# Everything a person needs, one target each; `make` alone lists them. Only Python 3.11 or newer and make are needed.
+
+# Settings given on the command line (make run PORT=9000 WORKERS=2) reach the recipes through the environment.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# The first Python that is new enough; another: make run PYTHON=python3.13
+NEW_ENOUGH = import sys; sys.exit(sys.version_info < (3, 11))
+ifndef PYTHON
+PYTHON := $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$candidate -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $$candidate && break; done)
+endif
+VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+INSTALLED = .venv/.installed-$(VERSION)
+RUN = .venv/bin/python
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+
+.PHONY: run
+run: $(INSTALLED) ## start the service here, emulator and all; Ctrl-C ends it. Settings: make run PORT=9000 WORKERS=2
+	@$(RUN) -m local_stack
+
+.PHONY: demo
+demo: $(INSTALLED) ## the main job in one go: submit, read, delete, each as a curl with its answer
+	@$(RUN) -m local_stack.demo
+
+.PHONY: test
+test: $(INSTALLED) ## all tests: first those without an emulator, then those with one
+	$(RUN) -m pytest
+	$(RUN) -m pytest -m emulator
+
+.PHONY: check
+check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator, with their coverage
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest --cov --cov-report=term --cov-fail-under=90
+
+.PHONY: format
+format: $(INSTALLED) ## put the code into the project's format
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+.PHONY: clean
+clean: ## remove the environments and what tools left behind
+	rm -rf .venv .emulator .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The project's environment, made again when its lists or the Python change.
+$(INSTALLED): requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found. Install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "Python 3.11 or newer is needed; $(PYTHON) is not. Another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing. On Debian or Ubuntu: sudo apt install python$(VERSION)-venv" >&2; exit 1; }
+	@echo "Making the environment .venv (once) ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --retries 2 -r requirements-dev.txt >.venv/pip.log 2>&1 \
+	|| { grep -i '^error' .venv/pip.log | tail -1 >&2; \
+	echo "The packages could not be installed: is a package index reachable? All that pip said: .venv/pip.log" >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,1 @@
+"""Fetch Queue: everything in this package ships to Lambda, and nothing else does."""

@@ -1,0 +1,106 @@
+"""Every error that the API answers with, as application/problem+json (RFC 9457). A `detail` names the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from chalicelib.api.types import ErrorView, FieldError, Problem
+
+CONTENT_TYPE = "application/problem+json"
+TYPE_BASE = "https://fetch-queue.dev/problems/"  # identifiers, which lead nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A problem's name, status and title: the stable part."""
+
+    name: str
+    status: int
+    title: str
+
+
+MALFORMED = Kind("malformed-request", 400, "The request cannot be read")
+INVALID_KEY = Kind("invalid-idempotency-key", 400, "The Idempotency-Key is not usable")
+UNAUTHORIZED = Kind("unauthorized", 401, "Access is not open")
+NOT_FOUND = Kind("not-found", 404, "There is no such thing")
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here")
+IN_PROGRESS = Kind("in-progress", 409, "The first request with this key is still being stored")
+DELETED = Kind("deleted", 409, "What this key stands for is gone")
+NOT_FINISHED = Kind("job-not-finished", 409, "The job is not finished")
+JOB_FAILED = Kind("job-failed", 409, "The job failed")
+TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
+UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The body is not JSON by its Content-Type")
+INVALID = Kind("invalid-request", 422, "The request is not valid")
+KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key was used for another body")
+INTERNAL = Kind("internal-error", 500, "Something is wrong on our side")
+UNAVAILABLE = Kind("unavailable", 503, "The service cannot do this now")
+
+KINDS = (
+    MALFORMED,
+    INVALID_KEY,
+    UNAUTHORIZED,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    IN_PROGRESS,
+    DELETED,
+    NOT_FINISHED,
+    JOB_FAILED,
+    TOO_LARGE,
+    UNSUPPORTED_TYPE,
+    INVALID,
+    KEY_REUSED,
+    INTERNAL,
+    UNAVAILABLE,
+)
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        error: ErrorView | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.problem = problem(kind, detail, errors=errors, error=error)
+        self.headers = dict(headers or {})
+
+
+def problem(
+    kind: Kind, detail: str, *, errors: Sequence[FieldError] = (), error: ErrorView | None = None
+) -> Problem:
+    """The problem's body."""
+    return Problem(
+        type=TYPE_BASE + kind.name,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        errors=list(errors),
+        error=error,
+    )
+
+
+def render(body: Problem) -> str:
+    """The problem as JSON text."""
+    return msgspec.json.encode(body).decode()
+
+
+def at(pointer: str, detail: str) -> ProblemError:
+    """A member of the body, or a query parameter, is at fault."""
+    return ProblemError(INVALID, detail, errors=[FieldError(pointer=pointer, detail=detail)])
+
+
+def not_found(what: str) -> ProblemError:
+    """There is no such job or batch: unknown, deleted or expired, which an answer never tells apart."""
+    return ProblemError(
+        NOT_FOUND, f"There is no such {what}: its id is wrong, or it was deleted, or it has expired. Check the id."
+    )

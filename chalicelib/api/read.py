@@ -1,0 +1,102 @@
+"""Reading: a job's status is its fetch's, read after the job, both strongly consistent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chalicelib.api import problems
+from chalicelib.api.service import Service
+from chalicelib.jobs import ids
+from chalicelib.jobs.entities import FINISHED, Batch, Fetch, Job, Status
+
+PAGE = 100  # jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A job and the fetch that it shares; None before it has one."""
+
+    job: Job
+    fetch: Fetch | None
+
+    @property
+    def status(self) -> Status:
+        """The job's status."""
+        return Status.QUEUED if self.fetch is None else self.fetch.status
+
+    @property
+    def finished(self) -> bool:
+        """True when the status will not change any more."""
+        return self.status in FINISHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A batch's jobs: counted over the whole, listed for one page."""
+
+    batch: Batch
+    counts: dict[Status, int]
+    jobs: list[Shown]
+    next: int | None  # where the next page begins
+
+    @property
+    def total(self) -> int:
+        """How many jobs it has; deleted ones are none."""
+        return sum(self.counts.values())
+
+    @property
+    def finished(self) -> bool:
+        """True when no job's status will change any more."""
+        return self.counts[Status.QUEUED] == self.counts[Status.RUNNING] == 0
+
+
+def read_job(service: Service, tenant: str, job_id: str) -> Shown:
+    """The job. Raises ProblemError (not found) for one that is unknown, deleted, expired or another tenant's."""
+    if ids.is_job_id(job_id):
+        job = service.table.job(job_id)
+        if isinstance(job, Job) and not service.is_gone(job, tenant):
+            shown = show(service, [job])
+            if shown:
+                return shown[0]
+    raise problems.not_found("job")
+
+
+def read_batch(service: Service, tenant: str, batch_id: str) -> Batch:
+    """The batch itself. Raises ProblemError (not found) as `read_job` does, and for one that is not accepted whole."""
+    if ids.is_batch_id(batch_id):
+        batch = service.table.batch(batch_id)
+        if isinstance(batch, Batch) and batch.accepted and not service.is_gone(batch, tenant):
+            return batch
+    raise problems.not_found("batch")
+
+
+def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, status: Status | None) -> Page:
+    """The batch's counts and the page of its jobs, of one status or of all, that begins at `cursor`."""
+    batch = read_batch(service, tenant, batch_id)
+    found = service.table.jobs(batch.job_ids())
+    jobs = [job for job in (found.get(job_id) for job_id in batch.job_ids()) if isinstance(job, Job)]
+    shown = show(service, jobs)
+    counts = dict.fromkeys(Status, 0)
+    for one in shown:
+        counts[one.status] += 1
+    listed = [one for one in shown if status in (None, one.status) and number(one.job) >= cursor]
+    page = listed[:PAGE]
+    more = len(listed) > PAGE
+    return Page(batch=batch, counts=counts, jobs=page, next=number(page[-1].job) + 1 if more else None)
+
+
+def show(service: Service, jobs: Sequence[Job]) -> list[Shown]:
+    """The jobs with their fetches, in order; those whose fetch is gone are left out."""
+    linked = {job.fetch_id for job in jobs if job.fetch_id is not None}
+    fetches = service.table.fetches(linked, now=service.clock()) if linked else {}
+    return [
+        Shown(job, None if job.fetch_id is None else fetches[job.fetch_id])
+        for job in jobs
+        if job.fetch_id is None or job.fetch_id in fetches
+    ]
+
+
+def number(job: Job) -> int:
+    """A job's place in its batch, from 0."""
+    return int(job.id.rpartition("-")[2])

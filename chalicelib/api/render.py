@@ -1,0 +1,114 @@
+"""Rendering: what is shown of jobs, batches and errors, with links that carry the stage's prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from chalicelib.api.read import Page, Shown
+from chalicelib.api.submit import Accepted
+from chalicelib.api.types import (
+    BatchAccepted,
+    BatchLinks,
+    BatchView,
+    Counts,
+    ErrorView,
+    JobLinks,
+    JobView,
+    ResultView,
+)
+from chalicelib.jobs.entities import FetchError, Result, Status
+
+
+def timestamp(ms: int) -> str:
+    """RFC 3339, UTC, with milliseconds."""
+    return datetime.fromtimestamp(ms / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """Renders for one request."""
+
+    prefix: str  # of the stage on API Gateway, such as /api; empty locally
+    retention: int  # milliseconds
+
+    def job_path(self, job_id: str) -> str:
+        """Where a job is."""
+        return f"{self.prefix}/jobs/{job_id}"
+
+    def batch_path(self, batch_id: str) -> str:
+        """Where a batch is."""
+        return f"{self.prefix}/batches/{batch_id}"
+
+    def job(self, shown: Shown) -> JobView:
+        """A job."""
+        job, fetch = shown.job, shown.fetch
+        href = f"{self.job_path(job.id)}/result"
+        return JobView(
+            id=job.id,
+            batch_id=job.batch_id,
+            url=job.url,
+            status=shown.status,
+            submitted_at=timestamp(job.submitted_at),
+            started_at=None if fetch is None or fetch.started_at is None else timestamp(fetch.started_at),
+            finished_at=None if fetch is None or fetch.finished_at is None else timestamp(fetch.finished_at),
+            expires_at=timestamp(job.submitted_at + self.retention),
+            attempts=0 if fetch is None else fetch.attempt,
+            reused=None if fetch is None else fetch.id != job.id,
+            result=None if fetch is None or fetch.result is None else self._result(fetch.result, href),
+            error=None if fetch is None or fetch.error is None else error_view(fetch.error),
+            links=JobLinks(
+                self=self.job_path(job.id),
+                result=href,
+                batch=None if job.batch_id is None else self.batch_path(job.batch_id),
+            ),
+        )
+
+    def accepted(self, accepted: Accepted) -> BatchAccepted:
+        """The answer to a batch's submission."""
+        batch = accepted.batch
+        return BatchAccepted(
+            id=batch.id,
+            submitted_at=timestamp(batch.submitted_at),
+            expires_at=timestamp(batch.submitted_at + self.retention),
+            total=len(accepted.jobs),
+            jobs=[self.job(shown) for shown in accepted.jobs],
+            rejected=accepted.rejected,
+            links=BatchLinks(self=self.batch_path(batch.id)),
+        )
+
+    def page(self, page: Page, status: Status | None) -> BatchView:
+        """A page of a batch."""
+        batch = page.batch
+        following = None
+        if page.next is not None:
+            chosen = "" if status is None else f"&status={status}"
+            following = f"{self.batch_path(batch.id)}?cursor={page.next}{chosen}"
+        return BatchView(
+            id=batch.id,
+            submitted_at=timestamp(batch.submitted_at),
+            expires_at=timestamp(batch.submitted_at + self.retention),
+            total=page.total,
+            counts=Counts(**{str(counted): count for counted, count in page.counts.items()}),
+            finished=page.finished,
+            jobs=[self.job(shown) for shown in page.jobs],
+            next=following,
+            links=BatchLinks(self=self.batch_path(batch.id)),
+        )
+
+    def _result(self, result: Result, href: str) -> ResultView:
+        return ResultView(
+            content_type=result.content_type,
+            size=result.size,
+            sha256=result.sha256,
+            http_status=result.http_status,
+            final_url=result.final_url,
+            fetched_at=timestamp(result.fetched_at),
+            headers=dict(result.headers),
+            href=href,
+        )
+
+
+def error_view(error: FetchError) -> ErrorView:
+    """Why a job failed."""
+    return ErrorView(type=error.type, detail=error.detail, http_status=error.http_status)

@@ -1,0 +1,151 @@
+"""Reading a request: its body as one of our types, its query, its idempotency key. What is wrong is a problem that
+names the cure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from chalicelib.api import problems
+from chalicelib.api.problems import ProblemError
+from chalicelib.api.types import BatchRequest, FieldError, JobRequest
+from chalicelib.jobs import ids
+from chalicelib.jobs.entities import Status
+
+BODY_LIMIT = 1024 * 1024  # bytes: the answer repeats each URL, and Lambda's 6 MB are near
+
+T = TypeVar("T", JobRequest, BatchRequest)
+
+_KEY = re.compile(r"[!-~]{1,255}")
+_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_IN_WORDS = {
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "an array",
+    "object": "an object",
+}
+_WRONG_ROUTE = {
+    "urls": "several URLs go to POST /batches",
+    "url": 'one URL goes to POST /jobs; here send {"urls": ["https://..."]}',
+}
+
+
+def body(raw: bytes, content_type: str | None, kind: type[T]) -> T:
+    """The body as `kind`. Raises ProblemError: 413, 415, 400 for what is no JSON, 422 for what is not valid."""
+    if (content_type or "").partition(";")[0].strip().lower() != "application/json":
+        given = f"it is {content_type}" if content_type else "there is none"
+        raise ProblemError(
+            problems.UNSUPPORTED_TYPE, f"Send Content-Type: application/json (curl --json); {given}."
+        )
+    if len(raw) > BODY_LIMIT:
+        raise ProblemError(
+            problems.TOO_LARGE,
+            f"The body has {len(raw)} bytes; {BODY_LIMIT} are allowed. Split the URLs into several batches.",
+        )
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProblemError(problems.MALFORMED, f"The body is not JSON in UTF-8: {_reason(error)}.") from error
+    return _convert(value, kind)
+
+
+def _convert(value: Any, kind: type[T]) -> T:
+    if not isinstance(value, dict):
+        raise problems.at("", f"The body must be a JSON object such as {_example(kind)}.")
+    known = kind.__struct_fields__
+    errors: list[FieldError] = []
+    for name in value:
+        if name not in known:
+            cure = _WRONG_ROUTE.get(name, f"known here: {', '.join(known)}")
+            errors.append(FieldError(pointer=_pointer([name]), detail=f"Unknown member; {cure}."))
+    for name in known:
+        if name not in value:
+            errors.append(FieldError(pointer=_pointer([name]), detail=f"Missing member; send {_example(kind)}."))
+    if errors:
+        raise ProblemError(problems.INVALID, errors[0].detail, errors=errors)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, value, kind) from error
+
+
+def _invalid(error: msgspec.ValidationError, value: dict[str, Any], kind: type[T]) -> ProblemError:
+    text = str(error)
+    match = _PATH.search(text)
+    steps = re.findall(r"\w+", match["path"]) if match else []
+    detail = f"{text[: match.start()] if match else text}."
+    if steps == ["urls"] and isinstance(value["urls"], list):
+        count = len(value["urls"])
+        detail = (
+            f"A batch has at most {ids.MAX_BATCH} URLs; this one has {count}. Split it."
+            if count
+            else f"A batch has at least one URL; send {_example(kind)}."
+        )
+    return problems.at(_pointer(steps), re.sub(r"`(\w+)`", lambda name: _IN_WORDS.get(name[1], name[1]), detail))
+
+
+def _example(kind: type[T]) -> str:
+    return '{"url": "https://example.com/"}' if kind is JobRequest else '{"urls": ["https://example.com/"]}'
+
+
+def _pointer(steps: Sequence[str]) -> str:
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error)
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """The key of an Idempotency-Key header, its quotes taken off; None where there is no header."""
+    if header is None:
+        return None
+    text = header.strip()
+    key = text[1:-1] if len(text) >= 2 and text[0] == text[-1] == '"' else text
+    if not _KEY.fullmatch(key) or '"' in key:
+        raise ProblemError(
+            problems.INVALID_KEY,
+            'An Idempotency-Key has 1 to 255 visible ASCII characters, quoted ("k") or bare (k); a UUID will do.',
+        )
+    return key
+
+
+def query(given: Mapping[str, Sequence[str]], allowed: Sequence[str]) -> dict[str, str]:
+    """The query's parameters. Raises ProblemError for an unknown one and for one that is given twice."""
+    values = {}
+    for name, all_values in given.items():
+        if name not in allowed:
+            known = f"known here: {', '.join(allowed)}" if allowed else "there are none here"
+            raise ProblemError(problems.INVALID, f"Unknown query parameter {name!r}; {known}.")
+        if len(all_values) != 1:
+            raise ProblemError(problems.INVALID, f"Give the query parameter {name} once.")
+        values[name] = all_values[0]
+    return values
+
+
+def cursor(text: str | None) -> int:
+    """Where a page begins. Raises ProblemError for what no `next` link has."""
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        raise ProblemError(problems.INVALID, "The cursor is not one of ours; follow the `next` link of a page.")
+    return int(text)
+
+
+def status(text: str | None) -> Status | None:
+    """The status that a page is limited to. Raises ProblemError for an unknown one."""
+    if text is None:
+        return None
+    try:
+        return Status(text)
+    except ValueError:
+        raise ProblemError(problems.INVALID, f"There is no status {text!r}; there are {', '.join(Status)}.") from None

@@ -1,0 +1,229 @@
+"""The routes: a table of them, a function for each, and what they have in common. A route is parse, one call, render."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from chalice.app import Chalice, Request, Response
+
+from chalicelib.api import delete, problems, read, requests, result, submit
+from chalicelib.api.problems import ProblemError
+from chalicelib.api.render import Renderer
+from chalicelib.api.service import Service
+from chalicelib.api.types import BatchRequest, Health, JobRequest, Problem
+from chalicelib.jobs.entities import Status
+from chalicelib.jobs.errors import Unavailable
+
+LOCAL_TENANT = "local"
+JOB_POLL_SECONDS = 1
+BATCH_POLL_SECONDS = (2, 10)  # grows with the batch's age
+UNAVAILABLE_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, as a route's function gets it."""
+
+    service: Service
+    request: Request
+    tenant: str
+    query: Mapping[str, str]
+    render: Renderer
+
+    def header(self, name: str) -> str | None:
+        """A header of the request."""
+        value: str | None = self.request.headers.get(name)
+        return value
+
+    def raw_body(self) -> bytes:
+        """The request's body."""
+        body = self.request.raw_body
+        return body.encode() if isinstance(body, str) else body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A method and a path, and what answers there."""
+
+    method: str
+    path: str
+    view: Callable[..., Response]
+    query: Sequence[str] = ()
+    public: bool = False  # answers without access
+
+
+def create_jobs(call: Call) -> Response:
+    """`POST /jobs`: submit one URL."""
+    body = requests.body(call.raw_body(), call.header("content-type"), JobRequest)
+    key = requests.idempotency_key(call.header("idempotency-key"))
+    shown = submit.submit_job(call.service, call.tenant, body.url, key)
+    return _json(202, call.render.job(shown), {"Location": call.render.job_path(shown.job.id)})
+
+
+def create_batch(call: Call) -> Response:
+    """`POST /batches`: submit several URLs."""
+    body = requests.body(call.raw_body(), call.header("content-type"), BatchRequest)
+    key = requests.idempotency_key(call.header("idempotency-key"))
+    accepted = submit.submit_batch(call.service, call.tenant, body.urls, key)
+    return _json(202, call.render.accepted(accepted), {"Location": call.render.batch_path(accepted.batch.id)})
+
+
+def get_job(call: Call, job_id: str) -> Response:
+    """`GET /jobs/{id}`: a job's status."""
+    shown = read.read_job(call.service, call.tenant, job_id)
+    headers = {} if shown.finished else {"Retry-After": str(JOB_POLL_SECONDS)}
+    return _json(200, call.render.job(shown), headers)
+
+
+def get_result(call: Call, job_id: str) -> Response:
+    """`GET /jobs/{id}/result`: the fetched bytes, inline or by a redirect to where they are."""
+    found = result.read_result(call.service, call.tenant, job_id, call.header("if-none-match"))
+    headers: dict[str, str | list[str]] = {
+        "ETag": found.etag,
+        "Cache-Control": "private, no-cache",
+        # A stranger's HTML must not run as a page of ours.
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox",
+    }
+    match found:
+        case result.Unchanged():
+            return Response(body="", status_code=304, headers=headers)
+        case result.Inline(text=text, content_type=content_type):
+            return Response(body=text, status_code=200, headers={**headers, "Content-Type": content_type})
+        case result.Elsewhere(url=url):
+            return Response(body="", status_code=303, headers={**headers, "Location": url, "Content-Type": "text/plain"})
+    raise AssertionError(found)
+
+
+def delete_job(call: Call, job_id: str) -> Response:
+    """`DELETE /jobs/{id}`: delete a job for good."""
+    delete.delete_job(call.service, call.tenant, job_id)
+    return Response(body="", status_code=204)
+
+
+def get_batch(call: Call, batch_id: str) -> Response:
+    """`GET /batches/{id}`: counts over a batch, and a page of its jobs."""
+    cursor = requests.cursor(call.query.get("cursor"))
+    status = requests.status(call.query.get("status"))
+    page = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
+    headers = {} if page.finished else {"Retry-After": str(_batch_poll(call.service.clock() - page.batch.submitted_at))}
+    return _json(200, call.render.page(page, status), headers)
+
+
+def delete_batch(call: Call, batch_id: str) -> Response:
+    """`DELETE /batches/{id}`: delete every job of a batch for good."""
+    delete.delete_batch(call.service, call.tenant, batch_id)
+    return Response(body="", status_code=204)
+
+
+def get_health(call: Call) -> Response:
+    """`GET /health`: the API answers."""
+    return _json(200, Health(status="ok"))
+
+
+ROUTES = (
+    Route(method="POST", path="/jobs", view=create_jobs),
+    Route(method="POST", path="/batches", view=create_batch),
+    Route(method="GET", path="/jobs/{job_id}", view=get_job),
+    Route(method="GET", path="/jobs/{job_id}/result", view=get_result),
+    Route(method="DELETE", path="/jobs/{job_id}", view=delete_job),
+    Route(method="GET", path="/batches/{batch_id}", view=get_batch, query=("cursor", "status")),
+    Route(method="DELETE", path="/batches/{batch_id}", view=delete_batch),
+    Route(method="GET", path="/health", view=get_health, public=True),
+)
+
+
+def register(app: Chalice, service: Callable[[], Service]) -> None:
+    """Serve every route by the app. `service` is called with the first request, never at import."""
+    # A text result may have any content type: none is sent as base64, none needs a matching Accept.
+    app.api.binary_types = []
+    app.register_middleware(_reshape, "http")
+    for route in ROUTES:
+        # A body's type is judged by `requests.body`, in our words; a request without one has none to judge.
+        app.route(route.path, methods=[route.method], name=route.view.__name__, content_types=["*/*"])(
+            _endpoint(app, route, service)
+        )
+
+
+def _endpoint(app: Chalice, route: Route, service: Callable[[], Service]) -> Callable[..., Response]:
+    @functools.wraps(route.view)
+    def answer(**path: str) -> Response:
+        request = app.current_request
+        assert request is not None  # Chalice has one whenever it calls a route
+        try:
+            given = request.query_params
+            many = {} if given is None else {name: given.getlist(name) for name in given}
+            call = Call(
+                service=service(),
+                request=request,
+                tenant=LOCAL_TENANT,
+                query=requests.query(many, route.query),
+                render=Renderer(prefix=_prefix(request, path), retention=service().rules.retention),
+            )
+            if not (route.public or call.service.open):
+                raise ProblemError(
+                    problems.UNAUTHORIZED,
+                    "This deployment lets nobody in: it has no access tokens yet.",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            return route.view(call, **path)
+        except ProblemError as error:
+            return _problem(error.problem, error.headers)
+        except Unavailable:
+            return _problem(
+                problems.problem(
+                    problems.UNAVAILABLE,
+                    f"Something that the service needs does not answer. Send the same again in {UNAVAILABLE_SECONDS} s.",
+                ),
+                {"Retry-After": str(UNAVAILABLE_SECONDS)},
+            )
+
+    return answer
+
+
+def _reshape(event: Any, get_response: Callable[[Any], Response]) -> Response:
+    """Give Chalice's own errors the form of ours."""
+    response = get_response(event)
+    if response.status_code < 400 or response.headers.get("Content-Type") == problems.CONTENT_TYPE:
+        return response
+    allow = response.headers.get("Allow")
+    if response.status_code == problems.METHOD_NOT_ALLOWED.status and allow:
+        detail = f"Allowed here: {allow}."
+        return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), {"Allow": str(allow)})
+    if response.status_code == problems.MALFORMED.status:
+        return _problem(problems.problem(problems.MALFORMED, "The request is not HTTP as it should be."), {})
+    detail = "The request met a fault of ours. It is logged; try again, or try something else."
+    return _problem(problems.problem(problems.INTERNAL, detail), {})
+
+
+def _problem(problem: Problem, headers: Mapping[str, str]) -> Response:
+    return Response(
+        body=problems.render(problem),
+        status_code=problem.status,
+        headers={"Content-Type": problems.CONTENT_TYPE, "Cache-Control": "no-store", **headers},
+    )
+
+
+def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        body=msgspec.json.encode(body).decode(),
+        status_code=status,
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def _prefix(request: Request, path: Mapping[str, str]) -> str:
+    """What API Gateway's stage puts before our paths."""
+    whole: str = request.context.get("path") or ""
+    ours: str = request.context["resourcePath"].format(**path)
+    return whole.removesuffix("/").removesuffix(ours) if whole.removesuffix("/").endswith(ours) else ""
+
+
+def _batch_poll(age: int) -> int:
+    least, most = BATCH_POLL_SECONDS
+    return max(least, min(most, math.ceil(age / 10_000)))

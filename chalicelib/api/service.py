@@ -1,0 +1,43 @@
+"""What the API's features work with: the stores, the rules, time and ids, injected once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.decide import Rules, is_expired
+from chalicelib.jobs.entities import Batch, Job
+from chalicelib.storage.bucket import Bucket
+from chalicelib.storage.protocol import Terms
+from chalicelib.storage.queue import Queue
+from chalicelib.storage.table import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The API's dependencies. Safe to share between threads."""
+
+    table: Table
+    queue: Queue
+    bucket: Bucket
+    addresses: AddressPolicy
+    batch_lease: int  # milliseconds
+    open: bool  # stage dev; a deployed stage answers nobody before there is access control
+    clock: Callable[[], int]  # milliseconds since the epoch
+    new_id: Callable[[], str]
+
+    @property
+    def terms(self) -> Terms:
+        """The terms of the table's writes."""
+        return self.table.terms
+
+    @property
+    def rules(self) -> Rules:
+        """Window and retention."""
+        return self.table.terms.rules
+
+    def is_gone(self, entity: Job | Batch, tenant: str) -> bool:
+        """True when the tenant may not see it: expired, or another's."""
+        expired = is_expired(entity.submitted_at, now=self.clock(), retention=self.rules.retention)
+        return expired or entity.tenant != tenant

@@ -1,0 +1,176 @@
+"""Submitting: an answer is given only when every row is in the table and every message on the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from chalicelib.api import problems
+from chalicelib.api.problems import ProblemError
+from chalicelib.api.read import Shown, show
+from chalicelib.api.service import Service
+from chalicelib.api.types import FieldError, Rejected
+from chalicelib.jobs import ids
+from chalicelib.jobs.entities import Batch, Job, Mark
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.urls import InvalidURL, normal_form
+from chalicelib.storage import protocol
+from chalicelib.storage.queue import Message
+
+JOBS_ROUTE = "POST /jobs"
+BATCHES_ROUTE = "POST /batches"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A batch that was taken: its jobs in the order given, and what was not taken."""
+
+    batch: Batch
+    jobs: list[Shown]
+    rejected: list[Rejected]
+
+
+def submit_job(service: Service, tenant: str, url: str, key: str | None) -> Shown:
+    """Take one URL; the same key and URL again gives the same job.
+
+    Raises ProblemError for a URL that cannot be fetched and for a key that stands for something else.
+    """
+    try:
+        url_key = ids.url_key(tenant, normal_form(url, service.addresses))
+    except InvalidURL as error:
+        raise problems.at("/url", str(error)) from error
+    job = Job(
+        id=service.new_id() if key is None else ids.derived(tenant, JOBS_ROUTE, key),
+        tenant=tenant,
+        url=url,
+        url_key=url_key,
+        submitted_at=service.clock(),
+    )
+    if service.table.make(protocol.submit_job(job, service.terms)):
+        service.queue.send([Message(job.id, job.url_key)])
+        return Shown(job, None)
+    existing = service.table.job(job.id)
+    if existing is None:
+        raise Unavailable("a job's row was swept between a refused write and its reading")
+    if isinstance(existing, Mark) or service.is_gone(existing, tenant):
+        raise _deleted()
+    if existing.url != url:
+        raise _reused()
+    # Whether the first handler lived to send its message is not known.
+    service.queue.send([Message(existing.id, existing.url_key)])
+    (shown,) = show(service, [existing])
+    return shown
+
+
+def submit_batch(service: Service, tenant: str, urls: Sequence[str], key: str | None) -> Accepted:
+    """Take the valid URLs; the same key and URLs again give the same batch.
+
+    Raises ProblemError where no URL is valid and for a key that stands for something else or is being stored.
+    """
+    valid, rejected = _sort(tenant, urls, service)
+    if not valid:
+        errors = [FieldError(pointer=f"/urls/{item.index}", detail=item.detail) for item in rejected]
+        detail = f"None of the {len(urls)} URLs can be fetched; nothing was stored. First: {rejected[0].detail}"
+        raise ProblemError(problems.INVALID, detail, errors=errors)
+    now = service.clock()
+    batch = Batch(
+        id=service.new_id() if key is None else ids.derived(tenant, BATCHES_ROUTE, key),
+        tenant=tenant,
+        size=len(valid),
+        digest=ids.digest(urls),
+        submitted_at=now,
+        lease_until=now + service.batch_lease,
+    )
+    if service.table.make(protocol.submit_batch(batch, service.terms)):
+        jobs = _jobs(batch, valid)
+        service.table.put_jobs(jobs)
+        return _send_and_accept(service, batch, jobs, rejected)
+    standing = service.table.batch(batch.id)
+    if standing is None:
+        raise Unavailable("a batch's row was swept between a refused write and its reading")
+    if isinstance(standing, Mark) or service.is_gone(standing, tenant):
+        raise _deleted()
+    if standing.digest != batch.digest:
+        raise _reused()
+    if standing.accepted:
+        return _replay(service, standing, rejected)
+    return _take_over(service, standing, valid, rejected)
+
+
+def _sort(tenant: str, urls: Sequence[str], service: Service) -> tuple[list[tuple[str, str]], list[Rejected]]:
+    valid = []
+    rejected = []
+    for index, url in enumerate(urls):
+        try:
+            valid.append((url, ids.url_key(tenant, normal_form(url, service.addresses))))
+        except InvalidURL as error:
+            rejected.append(Rejected(index=index, url=url, detail=str(error)))
+    return valid, rejected
+
+
+def _jobs(batch: Batch, valid: list[tuple[str, str]]) -> list[Job]:
+    return [
+        Job(
+            id=job_id,
+            tenant=batch.tenant,
+            url=url,
+            url_key=url_key,
+            submitted_at=batch.submitted_at,
+            batch_id=batch.id,
+        )
+        for job_id, (url, url_key) in zip(batch.job_ids(), valid, strict=True)
+    ]
+
+
+def _send_and_accept(service: Service, batch: Batch, jobs: list[Job], rejected: list[Rejected]) -> Accepted:
+    service.queue.send([Message(job.id, job.url_key) for job in jobs])
+    if not service.table.make(protocol.accept_batch(batch)):
+        # Its own write whose answer was lost, or a handler that took over.
+        standing = service.table.batch(batch.id)
+        if isinstance(standing, Mark):
+            raise _deleted()
+        if standing is None or not standing.accepted:
+            raise _in_progress(1)
+    return Accepted(batch=batch, jobs=[Shown(job, None) for job in jobs], rejected=rejected)
+
+
+def _replay(service: Service, batch: Batch, rejected: list[Rejected]) -> Accepted:
+    found = service.table.jobs(batch.job_ids())
+    jobs = [job for job in (found.get(job_id) for job_id in batch.job_ids()) if isinstance(job, Job)]
+    return Accepted(batch=batch, jobs=show(service, jobs), rejected=rejected)
+
+
+def _take_over(
+    service: Service, standing: Batch, valid: list[tuple[str, str]], rejected: list[Rejected]
+) -> Accepted:
+    """Go on where a handler died: write the rows that are missing, send every message."""
+    now = service.clock()
+    if standing.lease_until > now:
+        raise _in_progress(-(-(standing.lease_until - now) // 1000))
+    mine = replace(standing, lease_until=now + service.batch_lease)
+    if not service.table.make(protocol.take_over_batch(standing, now=now, lease_until=mine.lease_until)):
+        raise _in_progress(1)
+    jobs = _jobs(mine, valid)
+    written = service.table.jobs(mine.job_ids())
+    service.table.put_jobs([job for job in jobs if job.id not in written])
+    return _send_and_accept(service, mine, jobs, rejected)
+
+
+def _deleted() -> ProblemError:
+    return ProblemError(
+        problems.DELETED, "What was submitted with this Idempotency-Key was deleted or has expired. Use a new key."
+    )
+
+
+def _reused() -> ProblemError:
+    return ProblemError(
+        problems.KEY_REUSED, "This Idempotency-Key came with another body before. Use a new key for a new body."
+    )
+
+
+def _in_progress(seconds: int) -> ProblemError:
+    return ProblemError(
+        problems.IN_PROGRESS,
+        f"The first request with this Idempotency-Key is still being stored. Send the same again in {seconds} s.",
+        headers={"Retry-After": str(seconds)},
+    )

@@ -1,0 +1,141 @@
+"""What goes over HTTP: the requests' and answers' types. They parse, validate and render."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from chalicelib.jobs.entities import ErrorType, Status
+
+
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /jobs`."""
+
+    url: str
+
+
+class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /batches`."""
+
+    urls: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class ResultView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a result; the bytes are at `href`."""
+
+    content_type: str
+    size: int
+    sha256: str
+    http_status: int
+    final_url: str
+    fetched_at: str
+    headers: dict[str, str]
+    href: str
+
+
+class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a job failed."""
+
+    type: ErrorType
+    detail: str
+    http_status: int | None
+
+
+class JobLinks(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job, its result and its batch are."""
+
+    self: str
+    result: str
+    batch: str | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it is shown."""
+
+    id: str
+    batch_id: str | None
+    url: str
+    status: Status
+    submitted_at: str
+    started_at: str | None
+    finished_at: str | None
+    expires_at: str
+    attempts: int
+    reused: bool | None
+    result: ResultView | None
+    error: ErrorView | None
+    links: JobLinks
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """A URL of a batch that is no job, and why."""
+
+    index: int
+    url: str
+    detail: str
+
+
+class BatchLinks(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a batch is."""
+
+    self: str
+
+
+class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `POST /batches`: all of its jobs, in the order given."""
+
+    id: str
+    submitted_at: str
+    expires_at: str
+    total: int
+    jobs: list[JobView]
+    rejected: list[Rejected]
+    links: BatchLinks
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of a batch's jobs have each status."""
+
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+
+
+class BatchView(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as it is shown: counts over the whole, jobs of one page."""
+
+    id: str
+    submitted_at: str
+    expires_at: str
+    total: int
+    counts: Counts
+    finished: bool
+    jobs: list[JobView]
+    next: str | None
+    links: BatchLinks
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `GET /health`."""
+
+    status: str
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of the body that is at fault, as an RFC 6901 pointer."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+    error: ErrorView | None = None  # of a failed job

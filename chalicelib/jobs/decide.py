@@ -1,0 +1,145 @@
+"""What the job runner does next with a message, decided from what it read. Pure.
+
+A message leads the fetch that carries its job's id, and no other, whether or not
+the job still exists:
+
+    own fetch   finished                         -> Acknowledge
+                lease live                       -> Leave until it ends
+                lease over, attempts left        -> Resume
+                lease over, attempts spent       -> GiveUp
+    none yet    job gone, expired or linked      -> LookAgain, then Acknowledge
+                no claim, or one past its window -> Start
+                the claim's fetch is dead        -> Start in its place
+                a claim inside the window        -> Join its fetch
+
+Acknowledging because the job is gone or linked elsewhere needs a second, later
+read: several items read in one request are not one moment, so the own fetch may
+have been written between the reading of the fetch and that of the job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chalicelib.jobs.entities import Claim, Fetch, Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The settings that decide; times in milliseconds."""
+
+    window: int
+    retention: int
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One round's reading, strongly consistent; None is absent."""
+
+    job: Job | None  # a mark is no job
+    claim: Claim | None
+    own: Fetch | None
+    claimed: Fetch | None = None  # the fetch that the claim named a round before
+    claimed_id: str | None = None  # its id; None in the first round, when it is not read
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Nothing more is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """What was seen allows an acknowledgement only if a later read shows it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Somebody else holds the fetch, or a pause before the next attempt runs, until this time."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin the job's own fetch and claim the URL."""
+
+    job: Job
+    dead: str | None  # the dead fetch whose claim may be replaced
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Share the fetch that stands for the URL."""
+
+    job: Job
+    fetch_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Take over the own fetch for its next attempt."""
+
+    fetch: Fetch
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Fail the own fetch: its attempts are spent."""
+
+    fetch: Fetch
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Fail a job that never started; dead letters only."""
+
+    job: Job
+
+
+Decision = Acknowledge | LookAgain | Leave | Start | Join | Resume | GiveUp | Fail
+
+
+def decide(seen: Seen, *, now: int, rules: Rules, looked: bool = False, dead_letter: bool = False) -> Decision:
+    """What to do next.
+
+    `looked` says that a round before saw the job gone, expired or linked too.
+    `dead_letter` asks for an end: nothing is started, joined or resumed.
+    """
+    if seen.own is not None:
+        return _lead(seen.own, now, rules, dead_letter)
+    job = seen.job
+    if job is None or is_expired(job.submitted_at, now=now, retention=rules.retention) or job.fetch_id is not None:
+        return Acknowledge() if looked else LookAgain()
+    if dead_letter:
+        return Fail(job)
+    claim = seen.claim
+    if claim is None or claim.submitted_at <= job.submitted_at - rules.window:
+        return Start(job, dead=None)
+    if seen.claimed_id == claim.fetch_id and is_dead(seen.claimed, job):
+        return Start(job, dead=claim.fetch_id)
+    return Join(job, claim.fetch_id)
+
+
+def is_expired(submitted_at: int, *, now: int, retention: int) -> bool:
+    """True when a job or batch submitted then is gone for readers and for the runner."""
+    return submitted_at <= now - retention
+
+
+def is_dead(fetch: Fetch | None, job: Job) -> bool:
+    """True when the fetch stands for nothing that the job may share: gone, or failed before the job was submitted.
+
+    Dead is final, so a claim on a dead fetch may be replaced at any later time.
+    """
+    return fetch is None or (fetch.failed_at is not None and fetch.failed_at < job.submitted_at)
+
+
+def _lead(own: Fetch, now: int, rules: Rules, dead_letter: bool) -> Decision:
+    if own.finished:
+        return Acknowledge()
+    if own.lease_until > now:
+        return Leave(own.lease_until)
+    if dead_letter or own.attempt >= rules.max_attempts:
+        return GiveUp(own)
+    return Resume(own)

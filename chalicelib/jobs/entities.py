@@ -1,0 +1,140 @@
+"""What the service keeps: jobs, marks, batches, claims, fetches and their results.
+
+Times are integers, milliseconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a job stands; read through its fetch."""
+
+    QUEUED = "queued"  # waiting for its first attempt or between two attempts
+    RUNNING = "running"  # a worker holds the fetch
+    SUCCEEDED = "succeeded"  # the result can be read
+    FAILED = "failed"  # no attempt brought a result and none will follow
+
+
+FINISHED = frozenset({Status.SUCCEEDED, Status.FAILED})
+
+
+class ErrorType(StrEnum):
+    """Why a fetch failed; the whole list, part of the HTTP contract."""
+
+    HTTP_STATUS = "http-status"  # the site answered with a status outside 200 to 299
+    TIMEOUT = "timeout"  # connecting, reading, or the whole fetch took too long
+    CONNECTION = "connection"  # refused, reset, or cut before the body was whole
+    DNS = "dns"  # the host name has no address, or its name server did not answer
+    TLS = "tls"  # certificate or handshake
+    BLOCKED = "blocked"  # the address, port or scheme may not be fetched
+    TOO_LARGE = "too-large"  # the decoded body passed the limit
+    TOO_MANY_REDIRECTS = "too-many-redirects"
+    INVALID_RESPONSE = "invalid-response"  # not HTTP, or a redirect or encoding that cannot be followed
+    WORKER_LOST = "worker-lost"  # every attempt ended with its worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchError:
+    """Why a fetch failed, in words for the person who submitted the URL."""
+
+    type: ErrorType
+    detail: str
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a fetch brought back. The bytes are in the bucket under `key`."""
+
+    content_type: str
+    size: int  # bytes, decoded
+    sha256: str  # of the decoded bytes, hexadecimal
+    http_status: int
+    final_url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fetched_at: int
+    key: str
+    text: bool  # at most 1 MiB of UTF-8 without control characters: may be served inline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One submission of one URL."""
+
+    id: str
+    tenant: str
+    url: str  # as it was given
+    url_key: str  # which claim it goes by
+    submitted_at: int
+    batch_id: str | None = None
+    fetch_id: str | None = None  # once linked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What stays of a deleted job until it would have expired.
+
+    While `fetch_id` is there the deletion has not been carried through: claim
+    and result may still have to be removed.
+    """
+
+    id: str
+    tenant: str
+    sweep_at: int  # seconds since the epoch
+    fetch_id: str | None = None
+    url_key: str | None = None
+    result_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Which fetch stands for a URL during the window."""
+
+    url_key: str
+    fetch_id: str
+    submitted_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """One retrieval of one URL, shared by one or more jobs."""
+
+    id: str  # the id of the job that started it
+    url: str  # of the job that started it; its normal form is what is sent
+    url_key: str
+    status: Status
+    jobs: int  # how many share it
+    attempt: int
+    lease_until: int
+    submitted_at: int  # of the job that started it
+    started_at: int | None = None
+    finished_at: int | None = None
+    failed_at: int | None = None
+    result: Result | None = None
+    error: FetchError | None = None
+
+    @property
+    def finished(self) -> bool:
+        """True when nothing more will happen to it."""
+        return self.status in FINISHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Several URLs submitted in one request; its jobs are `<id>-0` to `<id>-<size - 1>`."""
+
+    id: str
+    tenant: str
+    size: int  # how many jobs
+    digest: str  # of the URLs as given
+    submitted_at: int
+    lease_until: int
+    accepted: bool = False
+
+    def job_ids(self) -> list[str]:
+        """The ids of its jobs, in the order given."""
+        return [f"{self.id}-{n}" for n in range(self.size)]

@@ -1,0 +1,15 @@
+"""The errors that cross a layer.
+
+    FetchQueueError
+    └── Unavailable    an AWS call failed or was throttled after its own retries; to be tried again later
+
+A refused condition is an answer, not an error: the writes of the table return False.
+"""
+
+
+class FetchQueueError(Exception):
+    """The one base of our errors."""
+
+
+class Unavailable(FetchQueueError):
+    """Table, queue or bucket did not answer; nothing is known of the call's effect. Raised `from` the driver's error."""

@@ -1,0 +1,44 @@
+"""Ids of jobs, batches and claims: 128 bits in 32 hexadecimal digits, random or derived from an idempotency key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+
+MAX_BATCH = 1000  # jobs in a batch
+RANDOM_BYTES = 16
+
+_JOB = re.compile(r"[0-9a-f]{32}(-(0|[1-9][0-9]{0,2}))?")
+_BATCH = re.compile(r"[0-9a-f]{32}")
+
+
+def derived(tenant: str, route: str, key: str) -> str:
+    """The id that an idempotency key stands for: the same for the same tenant, route and key, and for no others."""
+    return _sha256([tenant, route, key])[: 2 * RANDOM_BYTES]
+
+
+def url_key(tenant: str, normal_form: str) -> str:
+    """What a URL's claim is kept under. A claim is one tenant's, and one method's."""
+    return _sha256([tenant, "GET", normal_form])
+
+
+def digest(urls: Sequence[str]) -> str:
+    """What tells one batch's body from another's."""
+    return _sha256(list(urls))
+
+
+def is_job_id(text: str) -> bool:
+    """True for what may be a job's id."""
+    return _JOB.fullmatch(text) is not None
+
+
+def is_batch_id(text: str) -> bool:
+    """True for what may be a batch's id."""
+    return _BATCH.fullmatch(text) is not None
+
+
+def _sha256(parts: list[str]) -> str:
+    # JSON keeps the parts apart: no two lists give the same text.
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

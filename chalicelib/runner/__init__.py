@@ -1,0 +1,1 @@
+"""The job runner: queue messages in, fetched results out."""

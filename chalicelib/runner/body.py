@@ -1,0 +1,126 @@
+"""The bytes of an answer: decoding in bounded memory, and what is recorded about them.
+
+Not urllib3's decoders: they take a gzip stream that was cut short for a whole one, and their last step, at the end of
+the connection, has no bound.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+PIECE = 16 * 1024  # bytes at a time
+MAX_CODINGS = 3  # one on top of the other; more is an attack
+TEXT_LIMIT = 2**20  # bytes; a text up to here may be served inline
+
+_CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+_GZIP_MAGIC = b"\x1f\x8b"
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tab, LF and CR
+
+
+class Undecodable(Exception):
+    """The content coding is none that was asked for, or the bytes are not in it."""
+
+
+class CutShort(Exception):
+    """The bytes end before the coding says that they are whole."""
+
+
+def codings_of(header: str | None) -> list[str]:
+    """The codings of a Content-Encoding header, in the order in which they were applied (RFC 9110, 8.4).
+
+    Raises Undecodable for any that is not gzip, deflate or identity.
+    """
+    names = [name.strip().lower() for name in (header or "").split(",")]
+    try:
+        codings = [_CODINGS[name] for name in names if name not in ("", "identity")]
+    except KeyError:
+        raise Undecodable from None
+    if len(codings) > MAX_CODINGS:
+        raise Undecodable
+    return codings
+
+
+def decoded(pieces: Iterable[bytes], codings: Sequence[str], tick: Callable[[], object]) -> Iterator[bytes]:
+    """The body without its codings, at most PIECE bytes at a time; nothing is kept but a piece for each coding.
+
+    `tick` is called for every step, which need not bring a byte: it can raise to end the work. Raises Undecodable or
+    CutShort.
+    """
+    for coding in reversed(codings):
+        pieces = _inflated(pieces, tick, zlib_only=coding == "deflate")
+    return iter(pieces)
+
+
+def _inflated(pieces: Iterable[bytes], tick: Callable[[], object], *, zlib_only: bool) -> Iterator[bytes]:
+    """One coding undone. What follows a gzip member and is no other is ignored, as all clients do."""
+    engine = None  # of the current member
+    members, waiting, over = 0, b"", False
+    for piece in pieces:
+        waiting += piece
+        while not over and waiting:
+            tick()
+            if engine is None:
+                if len(waiting) < 2:
+                    break  # for the next piece
+                over = bool(members) and (zlib_only or not waiting.startswith(_GZIP_MAGIC))
+                engine = None if over else _engine(waiting, zlib_only=zlib_only)
+                continue
+            try:
+                out = engine.decompress(waiting, PIECE)
+            except zlib.error:
+                raise Undecodable from None
+            if out:
+                yield out
+            waiting = engine.unused_data if engine.eof else engine.unconsumed_tail
+            if engine.eof:
+                engine, members = None, members + 1
+        if over:
+            waiting = b""  # read to the end, so that the connection can be kept
+    while engine and (out := engine.decompress(b"", PIECE)):
+        yield out
+    if engine or (waiting and not members):  # within a member, or before the first
+        raise CutShort
+
+
+def _engine(start: bytes, *, zlib_only: bool) -> zlib._Decompress:
+    if not zlib_only:
+        return zlib.decompressobj(16 + zlib.MAX_WBITS)
+    # "deflate" means the zlib format (RFC 9110, 8.4.1.2), but some servers send the bare stream. RFC 1950, 2.2.
+    is_zlib = start[0] & 0x0F == 8 and (start[0] << 8 | start[1]) % 31 == 0
+    return zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+
+
+class Tally:
+    """Size, digest and kind of the bytes that it is shown, in order."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._digest = hashlib.sha256()
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._text = True
+
+    def add(self, piece: bytes) -> None:
+        """Count the next bytes in."""
+        self.size += len(piece)
+        self._digest.update(piece)
+        if self._text:
+            self._text = self.size <= TEXT_LIMIT and self._is_text(piece)
+
+    @property
+    def sha256(self) -> str:
+        """Of all bytes so far, hexadecimal."""
+        return self._digest.hexdigest()
+
+    def is_text(self) -> bool:
+        """Whether the whole was at most TEXT_LIMIT bytes of UTF-8 without control characters; call it once, last."""
+        return self._text and self._is_text(b"", final=True)
+
+    def _is_text(self, piece: bytes, *, final: bool = False) -> bool:
+        try:
+            return not _CONTROL.search(self._utf8.decode(piece, final))
+        except UnicodeDecodeError:
+            return False

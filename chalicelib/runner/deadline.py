@@ -1,0 +1,118 @@
+"""How long a fetch may take, and sockets that hold their reads to it.
+
+A timeout of a socket is for one read, so a site that sends a byte now and then is never cut off. Here each read may
+last for what is left of the whole fetch: no thread watches, and a connection that went back to its pool is no longer
+under the deadline of the fetch that used it.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chalicelib.runner import failures
+from chalicelib.runner.failures import Stopped
+
+HEAD_BYTES = 256 * 1024  # status lines and headers of one answer, `100 Continue` included
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a fetch must have ended."""
+
+    seconds: float  # the limit it was made from
+    at: float  # by the clock `now`
+    now: Callable[[], float]
+
+    def left(self) -> float:
+        """The seconds that are left, more than none; raises Stopped with a timeout after that."""
+        left = self.at - self.now()
+        if left <= 0:
+            raise Stopped(failures.out_of_time(self.seconds))
+        return left
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer: what the connection must know of the fetch, and what it finds out."""
+
+    deadline: Deadline
+    host: str = failures.SUBMITTED_HOST  # how sentences call the host
+    fresh: bool = False  # no kept-alive connection may be used
+    reused: bool = False  # a kept-alive connection was used
+    received: int = 0  # bytes of the answer so far
+    in_head: bool = False  # the answer's head is being read
+    address: str | None = None  # the last one judged
+    reason: str | None = None  # why it was refused
+
+    def receive(self, read: Callable[[], int | None], sock: socket.socket) -> int | None:
+        """One read from the socket, within the deadline."""
+        sock.settimeout(self.deadline.left())
+        try:
+            count = read()
+        except TimeoutError:
+            raise Stopped(failures.out_of_time(self.deadline.seconds)) from None
+        self.received += count or 0
+        if self.in_head and self.received > HEAD_BYTES:
+            raise Stopped(failures.invalid_response(f"the head of the site's answer is over {HEAD_BYTES // 1024} KiB"))
+        return count
+
+
+class Exchanging(Protocol):
+    """Who knows the exchange of the calling thread."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """The request that this thread sends, or whose answer it reads."""
+
+
+@dataclass(slots=True)
+class TimedSocket:
+    """A connected socket, plain or TLS, as far as http.client and urllib3 use one after it is connected."""
+
+    sock: socket.socket
+    exchanging: Exchanging
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """The stream that http.client reads an answer from."""
+        return io.BufferedReader(_TimedReader(self.sock, self.exchanging), 16 * 1024)
+
+    def sendall(self, data: Any) -> None:
+        """Send it all; the timeout of sendall, unlike that of recv, is for the whole of it."""
+        self.sock.sendall(data)
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Only sending goes by it."""
+        self.sock.settimeout(seconds)
+
+    def fileno(self) -> int:
+        """To see whether the site has closed a kept-alive connection."""
+        return self.sock.fileno()
+
+    def close(self) -> None:
+        """Close it once the stream is closed too."""
+        self.sock.close()
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, exchanging: Exchanging) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._exchanging = exchanging
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        return self._exchanging.exchange.receive(lambda: self._raw.readinto(buffer), self._sock)
+
+    def readall(self) -> bytes:
+        # A chunk of length -1 makes http.client ask for all there is, in one piece.
+        raise Stopped(failures.invalid_response("the site's answer is malformed: the length of a part is negative"))
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

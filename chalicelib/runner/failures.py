@@ -1,0 +1,124 @@
+"""Every way in which a fetch can fail: its error type, whether another attempt may help, and the sentence for whoever
+submitted the URL. A sentence names no address and quotes nothing that a stranger's server said.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from chalicelib.jobs.entities import ErrorType, FetchError
+from chalicelib.runner.outcome import Failure
+
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+# How a sentence calls the host that a request goes to.
+SUBMITTED_HOST = "this host"
+REDIRECT_HOST = "the host that a redirect led to"
+
+
+class Stopped(Exception):
+    """The fetch ends here, for a reason that we know. No OSError: urllib3 and requests let it pass as it is."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error.detail)
+        self.failure = failure
+
+
+def _failure(error_type: ErrorType, detail: str, *, retryable: bool) -> Failure:
+    return Failure(error=FetchError(type=error_type, detail=detail), retryable=retryable)
+
+
+def out_of_time(seconds: float) -> Failure:
+    """The whole fetch took too long."""
+    detail = f"the site did not send its whole answer within the limit of {seconds:g} seconds"
+    return _failure(ErrorType.TIMEOUT, detail, retryable=True)
+
+
+def connecting_took_too_long(host: str, seconds: float) -> Failure:
+    """No address of the host took the connection in time."""
+    return _failure(ErrorType.TIMEOUT, f"{host} took no connection within {seconds:g} seconds", retryable=True)
+
+
+def no_such_host(host: str) -> Failure:
+    """The DNS knows no address for the name."""
+    return _failure(ErrorType.DNS, f"{host} does not exist: its name has no address", retryable=False)
+
+
+def no_name_server(host: str) -> Failure:
+    """The DNS did not answer, or said that it could not for now."""
+    return _failure(ErrorType.DNS, f"no name server answered for {host}", retryable=True)
+
+
+def refused_connection(host: str) -> Failure:
+    """Nobody listens there."""
+    return _failure(ErrorType.CONNECTION, f"{host} refused the connection", retryable=True)
+
+
+def unreachable(host: str) -> Failure:
+    """The network leads to none of the host's addresses."""
+    return _failure(ErrorType.CONNECTION, f"{host} could not be reached", retryable=True)
+
+
+def cut(*, answered: bool) -> Failure:
+    """The connection ended before it should have."""
+    before = "the answer was whole" if answered else "the site answered"
+    return _failure(ErrorType.CONNECTION, f"the connection was cut before {before}", retryable=True)
+
+
+def tls(host: str, problem: str) -> Failure:
+    """No secure connection: `problem` ends the sentence."""
+    return _failure(ErrorType.TLS, f"no secure connection to {host}: {problem}", retryable=False)
+
+
+def blocked_address(host: str) -> Failure:
+    """The address is not one of the public Internet. Which one it was is the log's, not the submitter's."""
+    detail = f"the address of {host} is not public, so it is not fetched"
+    return _failure(ErrorType.BLOCKED, detail, retryable=False)
+
+
+def blocked_url(detail: str) -> Failure:
+    """The URL cannot be sent as it is."""
+    return _failure(ErrorType.BLOCKED, detail, retryable=False)
+
+
+def blocked_redirect() -> Failure:
+    """A redirect led to a URL that would not have been accepted either."""
+    detail = "a redirect led to a URL that may not be fetched: no public http or https address"
+    return _failure(ErrorType.BLOCKED, detail, retryable=False)
+
+
+def too_large(limit: int) -> Failure:
+    """The decoded body passed `limit` bytes, or said that it would."""
+    detail = f"the answer was larger than the limit of {_size(limit)}"
+    return _failure(ErrorType.TOO_LARGE, detail, retryable=False)
+
+
+def too_many_redirects(limit: int) -> Failure:
+    """Round in a circle, or a long chain."""
+    detail = f"the site redirected more than {limit} times"
+    return _failure(ErrorType.TOO_MANY_REDIRECTS, detail, retryable=False)
+
+
+def invalid_response(detail: str) -> Failure:
+    """What came is no answer that can be kept."""
+    return _failure(ErrorType.INVALID_RESPONSE, detail, retryable=False)
+
+
+def http_status(status: int, retry_after: float | None) -> Failure:
+    """The site answered, and not with a document. The phrase is the standard's, not the site's."""
+    phrase = next((f" {known.phrase}" for known in HTTPStatus if known == status), "")
+    whither = " without saying where to" if status in (301, 302, 303, 307, 308) else ""
+    detail = f"the site answered {status}{phrase}{whither}"
+    retryable = status in RETRYABLE_STATUSES
+    return Failure(
+        error=FetchError(type=ErrorType.HTTP_STATUS, detail=detail, http_status=status),
+        retryable=retryable,
+        retry_after=retry_after if retryable else None,
+    )
+
+
+def _size(count: int) -> str:
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if count % unit == 0:
+            return f"{count // unit} {name}"
+    return f"{count} bytes"

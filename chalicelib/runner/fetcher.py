@@ -1,0 +1,217 @@
+"""The safe fetch: one URL, whose site may be hostile, within limits of time, memory and reach.
+
+Knows nothing of jobs, tables or queues: a URL and a sink go in, what was fetched or a failure comes out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urljoin
+
+import certifi
+import requests
+from urllib3.exceptions import HTTPError
+
+from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.urls import InvalidURL, normal_form
+from chalicelib.runner import body, failures, headers
+from chalicelib.runner.connection import Guard, GuardedAdapter, GuardedSession
+from chalicelib.runner.deadline import Deadline, Exchange
+from chalicelib.runner.diagnosis import diagnosed
+from chalicelib.runner.failures import Stopped
+from chalicelib.runner.lookup import Lookup
+from chalicelib.runner.outcome import Failure, Fetched, Sink
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+LONGEST_HOP = 16384  # characters of a redirect's target; twice what may be submitted
+
+_LOG = logging.getLogger("fetch_queue.fetch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of us a site may take."""
+
+    connect_seconds: float = 5  # to look a name up and connect
+    total_seconds: float = 30  # the whole fetch, redirects included
+    max_bytes: int = 100 * 2**20  # of the body, decoded
+    max_redirects: int = 10
+
+
+class Fetcher:
+    """Fetches URLs; safe to be called from many threads, which share its kept-alive connections.
+
+    `policy` says which addresses may be connected to; `getaddrinfo`, the clocks `now` (monotonic) and `wall` (seconds
+    since the epoch) and `tls` (whom to trust; by default the authorities of certifi) can be replaced.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        policy: AddressPolicy,
+        user_agent: str,
+        getaddrinfo: Callable[..., Any] = socket.getaddrinfo,
+        log: logging.Logger = _LOG,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._limits = limits
+        self._policy = policy
+        self._log = log
+        self._now = now
+        self._wall = wall
+        self._guard = Guard(policy=policy, lookup=Lookup(getaddrinfo), connect_seconds=limits.connect_seconds, now=now)
+        trusted = tls or ssl.create_default_context(cafile=certifi.where())
+        self._session = GuardedSession(GuardedAdapter(self._guard, trusted))
+        self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+
+    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+        """GET `url`, follow its redirects, and put the body of a 2xx answer into `sink`.
+
+        Ends within the limits whatever the site does. Every way in which it can fail is a Failure; then the sink may
+        have taken a part of the body. What the sink raises is raised here, with the connection closed.
+        """
+        seconds = self._limits.total_seconds
+        deadline = Deadline(seconds, self._now() + seconds, self._now)
+        with ExitStack() as answers:
+            try:
+                answer, final_url = self._follow(url, deadline, answers)
+                return self._take(answer, final_url, sink)
+            except Stopped as stopped:
+                return stopped.failure
+
+    def close(self) -> None:
+        """Close the kept-alive connections."""
+        self._session.close()
+
+    def _follow(self, url: str, deadline: Deadline, answers: ExitStack) -> tuple[requests.Response, str]:
+        """The first answer that is no redirect, its body unread, and the URL that gave it."""
+        for redirects in range(self._limits.max_redirects + 1):
+            hop = self._admitted(url, redirected=redirects > 0)
+            answer = self._exchange(hop, deadline, redirected=redirects > 0)
+            answers.callback(answer.close)
+            target = self._redirect_target(answer)
+            if target is None:
+                return answer, hop
+            answer.close()  # with the connection: its body may be huge and is of no use
+            url = self._joined(hop, target)
+        raise Stopped(failures.too_many_redirects(self._limits.max_redirects))
+
+    def _admitted(self, url: str, *, redirected: bool) -> str:
+        """The normal form of a hop: it is what is sent."""
+        try:
+            return normal_form(url, self._policy, longest=LONGEST_HOP)
+        except InvalidURL as error:
+            self._log_hop(url, None, "refused", "invalid URL")
+            failure = failures.blocked_redirect() if redirected else failures.blocked_url(str(error))
+            raise Stopped(failure) from error
+
+    def _exchange(self, url: str, deadline: Deadline, *, redirected: bool) -> requests.Response:
+        """Send one request; the answer's head has come."""
+        host = failures.REDIRECT_HOST if redirected else failures.SUBMITTED_HOST
+        exchange = Exchange(deadline, host)
+        try:
+            try:
+                return self._send(url, exchange)
+            except Stopped as stopped:
+                if not exchange.reused or exchange.received or stopped.failure != failures.cut(answered=False):
+                    raise
+            # The site closed a kept-alive connection as we sent: it never saw the request (RFC 9110, 9.2.2).
+            exchange = Exchange(deadline, host, fresh=True)
+            return self._send(url, exchange)
+        finally:
+            verdict = "refused" if exchange.reason else "allowed" if exchange.address else "unresolved"
+            self._log_hop(url, exchange.address, verdict, exchange.reason)
+
+    def _send(self, url: str, exchange: Exchange) -> requests.Response:
+        self._guard.exchange = exchange
+        request = requests.PreparedRequest()
+        request.method, request.url = "GET", url  # set as it is: what is compared is what is sent
+        request.prepare_headers(self._headers)
+        timeout = (self._limits.connect_seconds, self._limits.total_seconds)  # the exchange's own are shorter
+        try:
+            return self._session.send(request, stream=True, allow_redirects=False, timeout=timeout, proxies={})
+        except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
+            raise Stopped(self._diagnosed(error, exchange)) from error
+
+    def _take(self, answer: requests.Response, final_url: str, sink: Sink) -> Fetched:
+        """Put the body into the sink."""
+        status, limit = answer.status_code, self._limits.max_bytes
+        if not 200 <= status <= 299:
+            raise Stopped(failures.http_status(status, headers.retry_after_of(answer.headers, self._wall())))
+        try:
+            codings = body.codings_of(answer.headers.get("Content-Encoding"))
+        except body.Undecodable as error:
+            raise Stopped(failures.invalid_response("the site compressed its answer in a way not asked for")) from error
+        if not codings and (answer.raw.length_remaining or 0) > limit:
+            raise Stopped(failures.too_large(limit))
+        content_type = headers.content_type_of(answer.headers)
+        sink.begin(content_type)
+        tally = body.Tally()
+        for piece in self._pieces(answer, codings):
+            tally.add(piece)
+            if tally.size > limit:
+                raise Stopped(failures.too_large(limit))
+            sink.write(piece)
+        return Fetched(
+            content_type=content_type,
+            size=tally.size,
+            sha256=tally.sha256,
+            http_status=status,
+            final_url=final_url,
+            headers=headers.kept_headers(answer.headers),
+            text=tally.is_text(),
+        )
+
+    def _pieces(self, answer: requests.Response, codings: list[str]) -> Iterator[bytes]:
+        """The decoded body. A generator, so that what the sink raises never passes through here."""
+        exchange = self._guard.exchange
+        try:
+            sent = answer.raw.stream(body.PIECE, decode_content=False)
+            yield from body.decoded(sent, codings, exchange.deadline.left)
+        except body.Undecodable as error:
+            raise Stopped(failures.invalid_response("the site's answer is not compressed as it says")) from error
+        except body.CutShort as error:
+            raise Stopped(failures.cut(answered=True)) from error
+        except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
+            raise Stopped(self._diagnosed(error, exchange)) from error
+
+    @staticmethod
+    def _redirect_target(answer: requests.Response) -> str | None:
+        if answer.status_code not in REDIRECTS:
+            return None
+        try:
+            return headers.location_of(answer.raw.headers.getlist("Location"))
+        except ValueError as error:
+            raise Stopped(failures.invalid_response("the site redirected to no single valid URL")) from error
+
+    @staticmethod
+    def _joined(base: str, target: str) -> str:
+        try:
+            return urljoin(base, target)
+        except ValueError as error:  # an unclosed bracket, say
+            raise Stopped(failures.blocked_redirect()) from error
+
+    def _diagnosed(self, error: BaseException, exchange: Exchange) -> Failure:
+        seconds = self._limits.total_seconds
+        return diagnosed(error, host=exchange.host, seconds=seconds, answered=exchange.received > 0)
+
+    def _log_hop(self, url: str, address: str | None, verdict: str, reason: str | None) -> None:
+        hop = {"url": _without_credentials(url), "address": address, "verdict": verdict, "reason": reason}
+        self._log.info("hop", extra=hop)
+
+
+def _without_credentials(url: str) -> str:
+    """What a log may keep: no user name, no password, and no query, which may hold a signature or a token."""
+    return re.sub(r"(?<=//)[^/]*@|[?#].*", "", url, flags=re.DOTALL)

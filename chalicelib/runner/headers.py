@@ -1,0 +1,61 @@
+"""What is kept of an answer's headers: a stranger wrote them, so each is bounded and checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+KEPT = ("ETag", "Last-Modified", "Content-Language", "Cache-Control", "Date")
+MAX_VALUE = 1024  # characters
+MAX_CONTENT_TYPE = 255
+UNKNOWN_TYPE = "application/octet-stream"
+
+_PRINTABLE = re.compile(r"[\x20-\x7e]+")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+
+
+def content_type_of(headers: Mapping[str, str]) -> str:
+    """The Content-Type, or application/octet-stream where there is none that can be repeated."""
+    value = headers.get("Content-Type", "").strip()
+    return value if len(value) <= MAX_CONTENT_TYPE and _PRINTABLE.fullmatch(value) else UNKNOWN_TYPE
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those of KEPT that are printable ASCII and not too long."""
+    found = {name: headers.get(name, "") for name in KEPT}
+    return {name: value for name, value in found.items() if len(value) <= MAX_VALUE and _PRINTABLE.fullmatch(value)}
+
+
+def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
+    """The seconds from `now` (since the epoch) that Retry-After asks for, in either form of RFC 9110, 10.2.3.
+
+    None where there is no such header or it makes no sense; 0 for a date in the past. Not capped: that is the retry
+    policy's.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+
+
+def location_of(values: list[str]) -> str | None:
+    """The target of a redirect as it was sent, or None without one. Raises ValueError for several or a damaged one.
+
+    http.client reads headers as Latin-1; sites that put other characters here mean UTF-8.
+    """
+    targets = {value.strip(" \t") for value in values}
+    if len(targets) > 1:
+        raise ValueError("several targets")
+    target = targets.pop() if targets else ""
+    with suppress(UnicodeError):  # then it is Latin-1
+        target = target.encode("latin-1").decode("utf-8")
+    if re.search("[\x00-\x1f\x7f-\x9f]", target):
+        raise ValueError("control characters")  # urljoin would drop some of them in silence
+    return target or None

@@ -1,0 +1,41 @@
+"""What one attempt at a URL brought: bytes in a sink, or a failure. Failures are values, not exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from chalicelib.jobs.entities import FetchError
+
+
+class Sink(Protocol):
+    """Where the body of the final answer goes, decoded, in order. What it raises passes through the fetcher."""
+
+    def begin(self, content_type: str) -> None:
+        """Called once, before the first `write`, when the answer's head is known."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A whole body that went to the sink."""
+
+    content_type: str  # bounded, printable; application/octet-stream where the site named none
+    size: int  # bytes, decoded
+    sha256: str
+    http_status: int
+    final_url: str
+    headers: Mapping[str, str] = field(default_factory=dict)  # the allow-listed ones
+    text: bool  # at most 1 MiB of UTF-8 without control characters but tab, LF and CR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """No body, or not the whole of it."""
+
+    error: FetchError
+    retryable: bool
+    retry_after: float | None = None  # seconds, from the site's Retry-After header

@@ -1,0 +1,31 @@
+"""When to try a fetch again: a pure decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chalicelib.runner.outcome import Failure
+
+_MAX_DOUBLINGS = 30  # beyond that any cap is reached, and a float would overflow some day
+
+
+def delay(
+    failure: Failure,
+    attempt: int,
+    *,
+    max_attempts: int,
+    base_seconds: float,
+    cap_seconds: float = 300,
+    random: Callable[[], float],
+) -> float | None:
+    """Seconds to wait after attempt number `attempt` (from 1) brought `failure`; None to give up.
+
+    Full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/): anything from 0 to
+    `base_seconds` doubled with each attempt, at most `cap_seconds`, by `random` from 0 to 1. No sooner than the site's
+    Retry-After asks, which is capped too.
+    """
+    if not failure.retryable or attempt >= max_attempts:
+        return None
+    backoff = min(cap_seconds, base_seconds * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS))
+    asked = min(cap_seconds, failure.retry_after or 0)
+    return max(asked, backoff * random())

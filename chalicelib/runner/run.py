@@ -1,0 +1,290 @@
+"""The job runner: one message is a loop of read, decide, write; then the attempt, and its end.
+
+A message is acknowledged only when nothing more is needed for the fetch that it
+leads; whatever else happens, it is left and comes back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chalicelib.jobs import decide as decisions
+from chalicelib.jobs.decide import Rules, Seen, decide
+from chalicelib.jobs.entities import ErrorType, Fetch, FetchError, Result, Status
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.runner import retry
+from chalicelib.runner.outcome import Failure, Fetched, Sink
+from chalicelib.storage import protocol
+from chalicelib.storage.bucket import Bucket, result_key
+from chalicelib.storage.calls import Parallel
+from chalicelib.storage.queue import Message, Queue
+from chalicelib.storage.table import Table
+
+ROUNDS = 5  # two are enough for every promise; more only save a redelivery in a race
+MARGIN_SECONDS = 3  # for what follows a fetch: the rest of the upload, three writes
+
+WORKER_LOST = FetchError(
+    type=ErrorType.WORKER_LOST,
+    detail="Every attempt was cut short on our side before the site's answer was stored. Submit the URL again.",
+)
+
+log = logging.getLogger("fetch_queue.runner")
+
+
+class Fetches(Protocol):
+    """What brings a URL's bytes into a sink."""
+
+    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+        """One attempt at the URL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long and how often a URL is tried, in seconds."""
+
+    fetch_seconds: float
+    max_attempts: int
+    backoff_seconds: float
+    backoff_cap_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as it was received."""
+
+    message_id: str
+    receipt_handle: str
+    message: Message | None  # None for one that cannot be read
+    body: str
+
+    @staticmethod
+    def of(record: Mapping[str, Any]) -> Delivery:
+        """The delivery of an SQS event's record."""
+        return Delivery(record["messageId"], record["receiptHandle"], Message.parse(record["body"]), record["body"])
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The message needs nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The message comes back: at this time, or when its visibility ends where no time is known."""
+
+    until: int | None = None
+
+
+class Runner:
+    """Runs jobs. One instance serves every invocation of its process, from any thread."""
+
+    def __init__(
+        self,
+        *,
+        table: Table,
+        queue: Queue,
+        dead_letters: Queue,
+        bucket: Bucket,
+        fetcher: Fetches,
+        rules: Rules,
+        patience: Patience,
+        clock: Callable[[], int],
+        random: Callable[[], float],
+        parallel: Parallel,
+    ) -> None:
+        self._table = table
+        self._queue = queue
+        self._dead_letters = dead_letters
+        self._bucket = bucket
+        self._fetcher = fetcher
+        self._rules = rules
+        self._patience = patience
+        self._clock = clock
+        self._random = random
+        self._parallel = parallel
+
+    def run_jobs(self, records: Sequence[Mapping[str, Any]], seconds_left: Callable[[], float]) -> list[str]:
+        """Work on an invocation's messages at the same time.
+
+        `seconds_left` tells how long the invocation may still take. Returns the ids of the messages that are left.
+        """
+        return self._handle(records, seconds_left, self._queue, dead_letter=False)
+
+    def run_dead_letters(self, records: Sequence[Mapping[str, Any]], seconds_left: Callable[[], float]) -> list[str]:
+        """Bring what could not be done to an end: the job fails, and whoever shares its fetch."""
+        return self._handle(records, seconds_left, self._dead_letters, dead_letter=True)
+
+    def _handle(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        seconds_left: Callable[[], float],
+        queue: Queue,
+        *,
+        dead_letter: bool,
+    ) -> list[str]:
+        deliveries = [Delivery.of(record) for record in records]
+        readable = [delivery.message for delivery in deliveries if delivery.message is not None]
+        try:
+            first = dict(zip(readable, self._look(readable), strict=True))
+        except Unavailable:
+            return [delivery.message_id for delivery in deliveries]
+
+        def handle(delivery: Delivery) -> bool:
+            if delivery.message is None:
+                log.error("a message cannot be read", extra={"message_id": delivery.message_id, "body": delivery.body[:1000]})
+                return dead_letter
+            try:
+                end = self._run(delivery.message, first[delivery.message], seconds_left, dead_letter)
+            except Exception:  # a bug that one message meets must not bring back its neighbours
+                log.exception("a message could not be handled", extra={"job_id": delivery.message.job_id})
+                return False
+            if isinstance(end, Left):
+                self._leave(queue, delivery, end)
+            return isinstance(end, Done)
+
+        done = self._parallel(handle, deliveries)
+        return [delivery.message_id for delivery, is_done in zip(deliveries, done, strict=True) if not is_done]
+
+    def _run(self, message: Message, seen: Seen, seconds_left: Callable[[], float], dead_letter: bool) -> Done | Left:
+        try:
+            end = self._lead(message, seen, seconds_left, dead_letter)
+        except Unavailable:
+            end = Left()
+        log.info(
+            "message handled",
+            extra={"job_id": message.job_id, "acknowledged": isinstance(end, Done), "dead_letter": dead_letter},
+        )
+        return end
+
+    def _lead(self, message: Message, seen: Seen, seconds_left: Callable[[], float], dead_letter: bool) -> Done | Left:
+        """The loop: a refused write is no reason to acknowledge, but to look again."""
+        looked = False
+        claimed_id: str | None = None
+        now = self._clock()
+        for number in range(ROUNDS):
+            if number:
+                (seen,) = self._look([message], claimed_id)
+                now = self._clock()
+            claimed_id = None if seen.claim is None else seen.claim.fetch_id
+            decision = decide(seen, now=now, rules=self._rules, looked=looked, dead_letter=dead_letter)
+            match decision:
+                case decisions.Acknowledge():
+                    return Done()
+                case decisions.LookAgain():
+                    looked = True
+                case decisions.Leave(until):
+                    return Left(until)
+                case decisions.Start() | decisions.Resume() if seconds_left() < self._patience.fetch_seconds + MARGIN_SECONDS:
+                    # No request that the worker might not live to see the end of.
+                    return Left(now)
+                case decisions.Start(job, dead):
+                    if self._table.make(protocol.start(job, now=now, terms=self._table.terms, dead=dead)):
+                        return self._attempt(job.id, job.url, 1)
+                case decisions.Resume(fetch):
+                    if self._table.make(protocol.resume(fetch, now=now, terms=self._table.terms)):
+                        return self._attempt(fetch.id, fetch.url, fetch.attempt + 1)
+                case decisions.Join(job, fetch_id):
+                    if self._table.make(protocol.join(job, fetch_id, now=now, terms=self._table.terms)):
+                        log.info("fetch reused", extra={"job_id": job.id, "fetch_id": fetch_id})
+                        return Done()
+                case decisions.GiveUp(fetch):
+                    if self._table.make(protocol.give_up(fetch, WORKER_LOST, now=now)):
+                        log.error("fetch given up", extra={"fetch_id": fetch.id, "attempt": fetch.attempt})
+                        return Done()
+                case decisions.Fail(job):
+                    if self._table.make(protocol.fail_unstarted(job, WORKER_LOST, now=now, terms=self._table.terms)):
+                        log.error("job failed unstarted", extra={"job_id": job.id})
+                        return Done()
+        return Left(now)
+
+    def _attempt(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
+        """Fetch, store, and end the attempt by a write that only its holder can make."""
+        key = result_key(fetch_id, attempt)
+        try:
+            with self._bucket.create_result(key) as upload:
+                outcome = self._fetcher.fetch(url, upload)
+                if isinstance(outcome, Fetched):
+                    upload.complete()
+        except Unavailable:
+            # The lease stands until it ends; what was stored, if anything, no record will name.
+            self._remove(key)
+            raise
+        if isinstance(outcome, Fetched):
+            return self._finish(fetch_id, attempt, self._result(outcome, key))
+        return self._fail_or_retry(fetch_id, attempt, outcome)
+
+    def _finish(self, fetch_id: str, attempt: int, result: Result) -> Done | Left:
+        if self._table.make(protocol.finish(fetch_id, attempt, result, now=self._clock())):
+            log.info(
+                "fetch succeeded",
+                extra={"fetch_id": fetch_id, "attempt": attempt, "size": result.size, "http_status": result.http_status},
+            )
+            return Done()
+        own = self._table.fetch(fetch_id, now=self._clock())
+        if own is not None and own.status is Status.SUCCEEDED and own.attempt == attempt:
+            return Done()  # it was this very write, whose answer was lost
+        self._remove(result.key)
+        return _lost(own)
+
+    def _fail_or_retry(self, fetch_id: str, attempt: int, failure: Failure) -> Done | Left:
+        seconds = retry.delay(
+            failure,
+            attempt,
+            max_attempts=self._patience.max_attempts,
+            base_seconds=self._patience.backoff_seconds,
+            cap_seconds=self._patience.backoff_cap_seconds,
+            random=self._random,
+        )
+        now = self._clock()
+        about = {"fetch_id": fetch_id, "attempt": attempt, "error_type": str(failure.error.type)}
+        if seconds is None:
+            made = self._table.make(protocol.fail(fetch_id, attempt, failure.error, now=now))
+            end: Done | Left = Done()
+            log.info("fetch failed", extra=about)
+        else:
+            until = now + int(seconds * 1000)
+            made = self._table.make(protocol.retry(fetch_id, attempt, until=until))
+            end = Left(until)
+            log.info("attempt failed, another follows", extra={**about, "seconds": seconds})
+        return end if made else _lost(self._table.fetch(fetch_id, now=now))
+
+    def _look(self, messages: Sequence[Message], claimed_id: str | None = None) -> list[Seen]:
+        if not messages:
+            return []
+        pairs = [(message.job_id, message.url_key) for message in messages]
+        return self._table.seen(pairs, now=self._clock(), claimed_id=claimed_id)
+
+    def _leave(self, queue: Queue, delivery: Delivery, left: Left) -> None:
+        if left.until is None:
+            return
+        try:
+            queue.leave(delivery.receipt_handle, (left.until - self._clock()) / 1000)
+        except Unavailable:
+            log.warning("a message comes back later than it could", extra={"message_id": delivery.message_id})
+
+    def _remove(self, key: str) -> None:
+        try:
+            self._bucket.delete([key])
+        except Unavailable:
+            log.warning("a result that no record names stays until it expires", extra={"key": key})
+
+    def _result(self, fetched: Fetched, key: str) -> Result:
+        return Result(
+            content_type=fetched.content_type,
+            size=fetched.size,
+            sha256=fetched.sha256,
+            http_status=fetched.http_status,
+            final_url=fetched.final_url,
+            headers=fetched.headers,
+            fetched_at=self._clock(),
+            key=key,
+            text=fetched.text,
+        )
+
+
+def _lost(own: Fetch | None) -> Done | Left:
+    """The end of a worker whose attempt was taken over, deleted, or ended by a write whose answer was lost."""
+    return Done() if own is None or own.finished else Left(own.lease_until)

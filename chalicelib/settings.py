@@ -1,0 +1,204 @@
+"""The only reader of the environment. Every setting is typed, has its unit in its name, and is checked
+against the others before the first job is touched."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+STAGES = ("dev", "prod")
+DEV = "dev"
+LAMBDA_RUNTIME_PORT = 9001  # Lambda's runtime API listens there, on loopback
+
+_DAY_SECONDS = 24 * 60 * 60
+_DAY_MS = _DAY_SECONDS * 1000
+
+
+class SettingsError(Exception):
+    """The environment does not describe a service that keeps its promises; the text lists what is broken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the service is told. The environment variable of a field is its name in capitals."""
+
+    # Where it runs and what it uses
+    stage: str = DEV  # dev is this machine; every other stage is a deployment
+    table_name: str = ""
+    queue_url: str = ""
+    dead_letter_queue_url: str = ""
+    bucket_name: str = ""
+    contact_url: str = ""  # goes into the User-Agent, for the owners of fetched sites
+
+    # The once-an-hour rule, and how long jobs and results are kept
+    window_seconds: int = 3600
+    retention_days: int = 7
+    queue_retention_days: int = 10
+    dead_letter_retention_days: int = 14
+
+    # One attempt, and one invocation of the job runner
+    connect_seconds: int = 5
+    fetch_seconds: int = 30
+    function_seconds: int = 60
+    lease_seconds: int = 75
+    skew_seconds: int = 5
+    visibility_seconds: int = 360
+    max_body_bytes: int = 100 * 1024 * 1024
+    max_redirects: int = 10
+
+    # Several attempts
+    max_attempts: int = 4
+    backoff_seconds: int = 2
+    backoff_cap_seconds: int = 300
+
+    # The API
+    api_function_seconds: int = 29
+    batch_lease_seconds: int = 35
+
+    # Given by the platform
+    aws_endpoint_url: str = ""  # an emulator's; empty on AWS
+    aws_lambda_runtime_api: str = ""  # set inside Lambda
+
+    @property
+    def window_ms(self) -> int:
+        """The window, in milliseconds."""
+        return self.window_seconds * 1000
+
+    @property
+    def retention_ms(self) -> int:
+        """How long after its submission a job can be read, in milliseconds."""
+        return self.retention_days * _DAY_MS
+
+    @property
+    def lease_ms(self) -> int:
+        """How long a worker may hold a fetch, in milliseconds."""
+        return self.lease_seconds * 1000
+
+    @property
+    def max_receive_count(self) -> int:
+        """How often a message is delivered before it is a dead letter: each attempt may cost two deliveries."""
+        return 2 * self.max_attempts + 2
+
+    @property
+    def lifecycle_days(self) -> int:
+        """After how many whole days the bucket drops a result."""
+        return self.retention_days + math.ceil(self.window_seconds / _DAY_SECONDS)
+
+    @property
+    def stack_parameters(self) -> dict[str, str]:
+        """The stack's parameters that follow from the settings, for CloudFormation."""
+        return {
+            "WindowSeconds": str(self.window_seconds),
+            "RetentionDays": str(self.retention_days),
+            "LifecycleDays": str(self.lifecycle_days),
+            "QueueRetentionDays": str(self.queue_retention_days),
+            "QueueRetentionSeconds": str(self.queue_retention_days * _DAY_SECONDS),
+            "DeadLetterRetentionDays": str(self.dead_letter_retention_days),
+            "DeadLetterRetentionSeconds": str(self.dead_letter_retention_days * _DAY_SECONDS),
+            "ConnectSeconds": str(self.connect_seconds),
+            "FetchSeconds": str(self.fetch_seconds),
+            "FunctionSeconds": str(self.function_seconds),
+            "LeaseSeconds": str(self.lease_seconds),
+            "SkewSeconds": str(self.skew_seconds),
+            "VisibilitySeconds": str(self.visibility_seconds),
+            "MaxBodyBytes": str(self.max_body_bytes),
+            "MaxRedirects": str(self.max_redirects),
+            "MaxAttempts": str(self.max_attempts),
+            "MaxReceiveCount": str(self.max_receive_count),
+            "BackoffSeconds": str(self.backoff_seconds),
+            "BackoffCapSeconds": str(self.backoff_cap_seconds),
+            "ApiFunctionSeconds": str(self.api_function_seconds),
+            "BatchLeaseSeconds": str(self.batch_lease_seconds),
+        }
+
+    @property
+    def local(self) -> bool:
+        """True in stage dev, where loopback may be fetched."""
+        return self.stage == DEV
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    Raises SettingsError when a number is not one, or when `check` finds anything.
+    """
+    given = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    broken = []
+    for field in fields(Settings):
+        text = given.get(field.name.upper(), "")
+        if text == "":
+            continue
+        if field.type == "int":
+            if text.isascii() and text.isdigit():
+                values[field.name] = int(text)
+            else:
+                broken.append(f"{field.name.upper()} must be a whole number, not {text!r}")
+        else:
+            values[field.name] = text
+    settings = Settings(**values)  # type: ignore[arg-type]
+    broken += check(settings)
+    if broken:
+        raise SettingsError("; ".join(broken))
+    return settings
+
+
+def check(s: Settings) -> list[str]:
+    """What is broken in the settings, a sentence each; empty when they hold together."""
+    rules = [
+        (s.stage in STAGES, f"STAGE must be one of {', '.join(STAGES)}, not {s.stage!r}"),
+        (
+            not (s.aws_lambda_runtime_api and s.local),
+            "STAGE dev fetches loopback addresses and must not run in Lambda",
+        ),
+        (
+            not (s.aws_lambda_runtime_api and s.aws_endpoint_url),
+            "AWS_ENDPOINT_URL is for an emulator and must not be set inside Lambda",
+        ),
+        *((getattr(s, name) >= 1, f"{name.upper()} must be at least 1") for name in _POSITIVE),
+        (
+            s.window_seconds <= s.retention_days * _DAY_SECONDS,
+            "WINDOW_SECONDS must not exceed RETENTION_DAYS: an expired job's claim would stand",
+        ),
+        (
+            s.retention_days <= s.queue_retention_days,
+            "RETENTION_DAYS must not exceed QUEUE_RETENTION_DAYS: the queue would drop living jobs",
+        ),
+        (
+            s.queue_retention_days < s.dead_letter_retention_days,
+            "QUEUE_RETENTION_DAYS must be less than DEAD_LETTER_RETENTION_DAYS",
+        ),
+        (s.dead_letter_retention_days <= 14, "DEAD_LETTER_RETENTION_DAYS must be at most 14: SQS keeps no longer"),
+        (s.connect_seconds <= s.fetch_seconds, "CONNECT_SECONDS must not exceed FETCH_SECONDS"),
+        (
+            s.function_seconds >= s.fetch_seconds + 3,
+            "FUNCTION_SECONDS must be at least FETCH_SECONDS + 3: an attempt must end before its worker",
+        ),
+        (s.function_seconds <= 900, "FUNCTION_SECONDS must be at most 900: Lambda runs no longer"),
+        (
+            s.lease_seconds >= s.function_seconds + s.skew_seconds,
+            "LEASE_SECONDS must be at least FUNCTION_SECONDS + SKEW_SECONDS: two workers would fetch at once",
+        ),
+        (
+            s.visibility_seconds >= s.lease_seconds + s.skew_seconds,
+            "VISIBILITY_SECONDS must be at least LEASE_SECONDS + SKEW_SECONDS: deliveries would be wasted",
+        ),
+        (s.visibility_seconds <= 43200, "VISIBILITY_SECONDS must be at most 43200: SQS allows no more"),
+        (s.backoff_seconds <= s.backoff_cap_seconds, "BACKOFF_SECONDS must not exceed BACKOFF_CAP_SECONDS"),
+        (s.api_function_seconds <= 29, "API_FUNCTION_SECONDS must be at most 29: API Gateway waits no longer"),
+        (
+            s.batch_lease_seconds >= s.api_function_seconds + s.skew_seconds,
+            "BATCH_LEASE_SECONDS must be at least API_FUNCTION_SECONDS + SKEW_SECONDS",
+        ),
+    ]
+    return [sentence for holds, sentence in rules if not holds]
+
+
+def function_role() -> str:
+    """Which Lambda function this process is: `api`, `runner`, or empty for one that is both (a local one)."""
+    return os.environ.get("FUNCTION_ROLE", "")
+
+
+_POSITIVE = tuple(f.name for f in fields(Settings) if f.type == "int" and f.name not in ("max_redirects", "skew_seconds"))

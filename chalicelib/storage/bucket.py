@@ -1,0 +1,141 @@
+"""The S3 bucket: results, written as they arrive, read whole or by a presigned link, removed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from botocore.exceptions import ClientError
+
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.storage.calls import Parallel, serial, unavailable
+
+PART_BYTES = 8 * 1024 * 1024  # up to here one PutObject, above it a multipart upload in parts of this size
+DELETE_LIMIT = 1000  # keys in a DeleteObjects
+LINK_SECONDS = 60
+
+log = logging.getLogger("fetch_queue.storage")
+
+
+def result_key(fetch_id: str, attempt: int) -> str:
+    """Where an attempt's result is kept: a worker that lost its lease never writes over its successor's."""
+    return f"results/{fetch_id}/{attempt}"
+
+
+class Bucket:
+    """The results' bytes. Raises `Unavailable` where S3 does not answer."""
+
+    def __init__(self, client: Any, name: str, *, parallel: Parallel = serial) -> None:
+        self._client = client
+        self._name = name
+        self._parallel = parallel
+
+    def create_result(self, key: str) -> Upload:
+        """Begin a result; nothing can be read before the upload's `complete`."""
+        return Upload(self._client, self._name, key)
+
+    def read(self, key: str) -> bytes | None:
+        """The whole of a small result; None where there is no such object."""
+        with unavailable("reading a result"):
+            try:
+                body: bytes = self._client.get_object(Bucket=self._name, Key=key)["Body"].read()
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                    return None
+                raise
+        return body
+
+    def link(self, key: str) -> str:
+        """A URL that anybody may read the result with for `LINK_SECONDS`, as a download and never as a page."""
+        with unavailable("signing a link"):
+            url: str = self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._name, "Key": key, "ResponseContentDisposition": "attachment"},
+                ExpiresIn=LINK_SECONDS,
+            )
+        return url
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove results; one that is not there is no error."""
+        self._parallel(self._delete_chunk, [list(keys[at : at + DELETE_LIMIT]) for at in range(0, len(keys), DELETE_LIMIT)])
+
+    def _delete_chunk(self, keys: list[str]) -> None:
+        with unavailable("deleting results"):
+            answer = self._client.delete_objects(
+                Bucket=self._name, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
+        if answer.get("Errors"):
+            raise Unavailable(f"{len(answer['Errors'])} results could not be deleted")
+
+
+class Upload:
+    """One result on its way into the bucket: a sink for its bytes, which holds one part in memory.
+
+    A context manager: left without `complete`, it takes back what it sent.
+    """
+
+    def __init__(self, client: Any, bucket: str, key: str) -> None:
+        self._client = client
+        self._where = {"Bucket": bucket, "Key": key}
+        self._content_type = "application/octet-stream"
+        self._buffer = bytearray()
+        self._upload_id: str | None = None
+        self._parts: list[dict[str, Any]] = []
+        self._done = False
+
+    def begin(self, content_type: str) -> None:
+        """Say what the bytes are, before the first of them."""
+        self._content_type = content_type
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._buffer += data
+        while len(self._buffer) > PART_BYTES:
+            self._send_part(PART_BYTES)
+
+    def complete(self) -> None:
+        """Make the result readable."""
+        if self._upload_id is None:
+            with unavailable("storing a result"):
+                self._client.put_object(**self._where, Body=self._take(len(self._buffer)), ContentType=self._content_type)
+        else:
+            self._send_part(len(self._buffer))
+            with unavailable("completing a result"):
+                self._client.complete_multipart_upload(
+                    **self._where, UploadId=self._upload_id, MultipartUpload={"Parts": self._parts}
+                )
+        self._done = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._upload_id is None or self._done:
+            return
+        try:
+            with unavailable("aborting a result"):
+                self._client.abort_multipart_upload(**self._where, UploadId=self._upload_id)
+        except Unavailable:
+            # Lifecycle removes the parts after a day; the attempt's own end matters more.
+            log.warning("the parts of an unfinished result stay until they expire", extra={"key": self._where["Key"]})
+
+    def _send_part(self, size: int) -> None:
+        with unavailable("storing a part of a result"):
+            if self._upload_id is None:
+                created = self._client.create_multipart_upload(**self._where, ContentType=self._content_type)
+                self._upload_id = created["UploadId"]
+            number = len(self._parts) + 1
+            part = self._client.upload_part(
+                **self._where, UploadId=self._upload_id, PartNumber=number, Body=self._take(size)
+            )
+        self._parts.append({"PartNumber": number, "ETag": part["ETag"]})
+
+    def _take(self, size: int) -> bytes:
+        # The buffer is at most one part and one chunk long: what is left over is small, what is taken is not copied twice.
+        taken = bytes(memoryview(self._buffer)[:size])
+        self._buffer = self._buffer[size:]
+        return taken

@@ -1,0 +1,349 @@
+"""The protocol: every conditional write that the service makes, each clause of its condition by name.
+
+      submit            start                 finish
+    --------> JOB free --------> FETCH running --------> succeeded | failed
+                 |                 |      ^
+                 | join            | retry | resume (lease over)
+                 v                 v      |
+              shares a          FETCH queued -----> failed (give up)
+              standing fetch
+
+      delete, no fetch yet   JOB free -> mark
+      delete, shared         JOB tied -> mark,                FETCH jobs - k
+      delete, last           JOB tied -> mark with the fetch, FETCH gone; then result and claim go, and the mark is bare
+
+A write that names several items is one transaction: all of its conditions hold
+and all of it happens, or nothing does. docs/protocol.md tells for each clause
+what goes wrong without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chalicelib.jobs.decide import Rules
+from chalicelib.jobs.entities import Batch, Claim, Fetch, FetchError, Job, Mark, Result, Status
+from chalicelib.storage import items
+
+# JOB
+JOB_LIVES = "attribute_exists(#url)"  # a mark has none
+JOB_UNLINKED = "attribute_not_exists(fetch_id)"
+JOB_UNEXPIRED = "submitted_at > :expired"
+JOB_TIED = "fetch_id = :fetch"
+# FETCH
+FETCH_ABSENT = "(attribute_not_exists(pk) OR sweep_at <= :now_seconds)"
+FETCH_UNCHANGED = "attempt = :attempt"  # since it was read
+FETCH_UNFINISHED = "#status IN (:queued, :running)"
+FETCH_LEASE_OVER = "lease_until <= :now"
+FETCH_RUNNING = "#status = :running"
+FETCH_SHARED = "jobs > :none"
+FETCH_NOT_DEAD = "(attribute_not_exists(failed_at) OR failed_at >= :submitted_at)"
+FETCH_OTHERS_STAY = "jobs > :leaving"
+FETCH_NONE_STAY = "jobs = :leaving"
+FETCH_STATUS_SEEN = "#status = :status"
+# URL
+CLAIM_FREE = "attribute_not_exists(pk)"
+CLAIM_PAST_WINDOW = "submitted_at <= :window_start"
+CLAIM_OF_DEAD = "fetch_id = :dead"
+CLAIM_OF_FETCH = "fetch_id = :fetch"
+# BATCH, and any item that is put for the first time
+ABSENT = "attribute_not_exists(pk)"
+BATCH_NOT_ACCEPTED = "attribute_not_exists(accepted)"
+BATCH_LEASE_OVER = "lease_until <= :now"
+BATCH_LEASE_MINE = "lease_until = :mine"
+BATCH_ACCEPTED = "attribute_exists(accepted)"
+
+_NAMES = {"#url": "url", "#status": "status", "#result": "result", "#error": "error"}
+
+Operation = dict[str, dict[str, Any]]
+Write = list[Operation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Rules and lease, for the writes; milliseconds."""
+
+    rules: Rules
+    lease: int
+
+    def sweep_at(self, submitted_at: int) -> int:
+        """When an item may be swept, in seconds: a sharer is at most one window younger than who started the fetch."""
+        return -(-(submitted_at + self.rules.retention + self.rules.window) // 1000)
+
+
+# Submitting
+
+
+def submit_job(job: Job, terms: Terms) -> Write:
+    """Put a job for the first time."""
+    return [_put(items.job_item(job, terms.sweep_at(job.submitted_at)), ABSENT)]
+
+
+def submit_batch(batch: Batch, terms: Terms) -> Write:
+    """Put a batch for the first time, under a lease: one handler at a time writes its rows."""
+    return [_put(items.batch_item(batch, terms.sweep_at(batch.submitted_at)), ABSENT)]
+
+
+def take_over_batch(batch: Batch, *, now: int, lease_until: int) -> Write:
+    """Go on with a batch whose handler died before it was accepted."""
+    return [
+        _update(
+            items.batch_key(batch.id),
+            "SET lease_until = :lease_until",
+            _all(BATCH_NOT_ACCEPTED, BATCH_LEASE_OVER),
+            {":lease_until": lease_until, ":now": now},
+        )
+    ]
+
+
+def accept_batch(batch: Batch) -> Write:
+    """Say that every row and message of the batch is durable."""
+    return [
+        _update(
+            items.batch_key(batch.id),
+            "SET accepted = :true",
+            _all(BATCH_NOT_ACCEPTED, BATCH_LEASE_MINE),
+            {":true": True, ":mine": batch.lease_until},
+        )
+    ]
+
+
+# Running
+
+
+def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
+    """Link the job to its own fetch, begin its first attempt, claim the URL."""
+    fetch = Fetch(
+        id=job.id,
+        url=job.url,
+        url_key=job.url_key,
+        status=Status.RUNNING,
+        jobs=1,
+        attempt=1,
+        lease_until=now + terms.lease,
+        submitted_at=job.submitted_at,
+        started_at=now,
+    )
+    claim = Claim(url_key=job.url_key, fetch_id=job.id, submitted_at=job.submitted_at)
+    sweep_at = terms.sweep_at(job.submitted_at)
+    return [
+        _link(job, fetch.id, now, terms),
+        _put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
+        _put(
+            items.claim_item(claim, sweep_at),
+            _any(CLAIM_FREE, CLAIM_PAST_WINDOW, *([] if dead is None else [CLAIM_OF_DEAD])),
+            {":window_start": job.submitted_at - terms.rules.window, ":dead": dead},
+        ),
+    ]
+
+
+def join(job: Job, fetch_id: str, *, now: int, terms: Terms) -> Write:
+    """Link the job to a standing fetch and count it."""
+    return [
+        _link(job, fetch_id, now, terms),
+        _update(
+            items.fetch_key(fetch_id),
+            "SET jobs = jobs + :one",
+            _all(FETCH_SHARED, FETCH_NOT_DEAD),
+            {":one": 1, ":none": 0, ":submitted_at": job.submitted_at},
+        ),
+    ]
+
+
+def resume(fetch: Fetch, *, now: int, terms: Terms) -> Write:
+    """Begin the next attempt of a fetch that nobody holds."""
+    return [
+        _update(
+            items.fetch_key(fetch.id),
+            "SET attempt = :next, #status = :running, lease_until = :lease_until",
+            _all(FETCH_UNCHANGED, FETCH_UNFINISHED, FETCH_LEASE_OVER),
+            {":next": fetch.attempt + 1, ":lease_until": now + terms.lease, ":now": now, **_statuses(fetch.attempt)},
+        )
+    ]
+
+
+def give_up(fetch: Fetch, error: FetchError, *, now: int) -> Write:
+    """Fail a fetch that nobody holds."""
+    return [
+        _update(
+            items.fetch_key(fetch.id),
+            "SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",
+            _all(FETCH_UNCHANGED, FETCH_UNFINISHED, FETCH_LEASE_OVER),
+            {":now": now, ":error": items.error_values(error), **_statuses(fetch.attempt)},
+        )
+    ]
+
+
+def finish(fetch_id: str, attempt: int, result: Result, *, now: int) -> Write:
+    """End the attempt that this worker holds with a result."""
+    return [
+        _update(
+            items.fetch_key(fetch_id),
+            "SET #status = :succeeded, finished_at = :now, #result = :result",
+            _all(FETCH_UNCHANGED, FETCH_RUNNING),
+            {":now": now, ":result": items.result_values(result), **_statuses(attempt)},
+        )
+    ]
+
+
+def fail(fetch_id: str, attempt: int, error: FetchError, *, now: int) -> Write:
+    """End the attempt that this worker holds, and the fetch, with an error."""
+    return [
+        _update(
+            items.fetch_key(fetch_id),
+            "SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",
+            _all(FETCH_UNCHANGED, FETCH_RUNNING),
+            {":now": now, ":error": items.error_values(error), **_statuses(attempt)},
+        )
+    ]
+
+
+def retry(fetch_id: str, attempt: int, *, until: int) -> Write:
+    """End the attempt that this worker holds; nobody begins the next one before `until`."""
+    return [
+        _update(
+            items.fetch_key(fetch_id),
+            "SET #status = :queued, lease_until = :until",
+            _all(FETCH_UNCHANGED, FETCH_RUNNING),
+            {":until": until, **_statuses(attempt)},
+        )
+    ]
+
+
+def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Write:
+    """Give a job that never started a fetch that failed, without a claim: dead letters only."""
+    fetch = Fetch(
+        id=job.id,
+        url=job.url,
+        url_key=job.url_key,
+        status=Status.FAILED,
+        jobs=1,
+        attempt=0,
+        lease_until=now,
+        submitted_at=job.submitted_at,
+        finished_at=now,
+        failed_at=now,
+        error=error,
+    )
+    sweep_at = terms.sweep_at(job.submitted_at)
+    return [
+        _link(job, fetch.id, now, terms),
+        _put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
+    ]
+
+
+# Deleting
+
+
+def delete_unlinked(job: Job, terms: Terms) -> Write:
+    """Turn a job that no fetch has into its mark."""
+    return [_put(items.mark_item(mark_of(job, terms)), _all(JOB_LIVES, JOB_UNLINKED))]
+
+
+def delete_shared(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
+    """Turn some of the jobs that share a fetch into marks; the fetch stays for the others."""
+    return [
+        *(_untie(mark_of(job, terms), fetch) for job in jobs),
+        _update(
+            items.fetch_key(fetch.id),
+            "SET jobs = jobs - :leaving",
+            FETCH_OTHERS_STAY,
+            {":leaving": len(jobs)},
+        ),
+    ]
+
+
+def delete_last(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
+    """Turn the last jobs of a fetch into marks that say what is still to be removed, and delete the fetch."""
+    return [
+        *(_untie(unfinished_mark_of(job, fetch, terms), fetch) for job in jobs),
+        _delete(
+            items.fetch_key(fetch.id),
+            _all(FETCH_NONE_STAY, FETCH_STATUS_SEEN),
+            {":leaving": len(jobs), ":status": str(fetch.status)},
+        ),
+    ]
+
+
+def delete_claim(url_key: str, fetch_id: str) -> Write:
+    """Remove the claim of a deleted fetch, unless a younger fetch has it by now."""
+    return [_delete(items.claim_key(url_key), CLAIM_OF_FETCH, {":fetch": fetch_id})]
+
+
+def delete_batch(batch: Batch, terms: Terms) -> Write:
+    """Turn a batch into its mark, after its jobs."""
+    item = items.encode_item(
+        {
+            "pk": items.batch_key(batch.id),
+            "tenant": batch.tenant,
+            "sweep_at": terms.sweep_at(batch.submitted_at),
+        }
+    )
+    return [_put(item, BATCH_ACCEPTED)]
+
+
+def mark_of(job: Job, terms: Terms) -> Mark:
+    """The bare mark that a deleted job leaves."""
+    return Mark(id=job.id, tenant=job.tenant, sweep_at=terms.sweep_at(job.submitted_at))
+
+
+def unfinished_mark_of(job: Job, fetch: Fetch, terms: Terms) -> Mark:
+    """The mark of a job that was its fetch's last: it says what is still to be removed."""
+    result_key = None if fetch.result is None else fetch.result.key
+    return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, result_key=result_key)
+
+
+# The forms
+
+
+def _link(job: Job, fetch_id: str, now: int, terms: Terms) -> Operation:
+    return _update(
+        items.job_key(job.id),
+        "SET fetch_id = :fetch",
+        _all(JOB_LIVES, JOB_UNLINKED, JOB_UNEXPIRED),
+        {":fetch": fetch_id, ":expired": now - terms.rules.retention},
+    )
+
+
+def _untie(mark: Mark, fetch: Fetch) -> Operation:
+    return _put(items.mark_item(mark), _all(JOB_LIVES, JOB_TIED), {":fetch": fetch.id})
+
+
+def _statuses(attempt: int) -> dict[str, object]:
+    return {":attempt": attempt} | {f":{status}": str(status) for status in Status}
+
+
+def _all(*clauses: str) -> str:
+    return " AND ".join(clauses)
+
+
+def _any(*clauses: str) -> str:
+    return " OR ".join(clauses)
+
+
+def _put(item: items.Item, condition: str, values: Mapping[str, object] | None = None) -> Operation:
+    return {"Put": {"Item": item, **_expression("", condition, values or {})}}
+
+
+def _update(pk: str, update: str, condition: str, values: Mapping[str, object]) -> Operation:
+    return {"Update": {"Key": {"pk": {"S": pk}}, **_expression(update, condition, values)}}
+
+
+def _delete(pk: str, condition: str, values: Mapping[str, object]) -> Operation:
+    return {"Delete": {"Key": {"pk": {"S": pk}}, **_expression("", condition, values)}}
+
+
+def _expression(update: str, condition: str, values: Mapping[str, object]) -> dict[str, Any]:
+    # DynamoDB refuses names and values that no expression uses.
+    used = set(re.findall(r"[#:]\w+", f"{update} {condition}"))
+    members: dict[str, Any] = {"ConditionExpression": condition}
+    if update:
+        members["UpdateExpression"] = update
+    if names := {name: _NAMES[name] for name in used if name.startswith("#")}:
+        members["ExpressionAttributeNames"] = names
+    if used_values := {name: items.encode(value) for name, value in values.items() if name in used}:
+        members["ExpressionAttributeValues"] = used_values
+    return members

@@ -1,0 +1,77 @@
+"""The SQS queue: messages that ask for a fetch, sent by the API, read and left by the job runner."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
+
+SEND_LIMIT = 10  # messages in a SendMessageBatch
+MAX_VISIBILITY_SECONDS = 43200  # SQS allows no more
+
+_VERSION = 1
+_KIND = "fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Asks for the fetch that leads a job. It carries no time and no URL: the rows have them."""
+
+    job_id: str
+    url_key: str
+
+    def body(self) -> str:
+        """The message as text."""
+        return json.dumps({"v": _VERSION, "kind": _KIND, "job_id": self.job_id, "url_key": self.url_key})
+
+    @staticmethod
+    def parse(body: str) -> Message | None:
+        """The message of a text; None for one that is not ours."""
+        try:
+            match json.loads(body):
+                case {"v": 1, "kind": "fetch", "job_id": str(job_id), "url_key": str(url_key)} if job_id and url_key:
+                    return Message(job_id, url_key)
+        except ValueError:
+            pass
+        return None
+
+
+class Queue:
+    """The jobs' queue, or its dead-letter queue. Raises `Unavailable` where SQS does not answer."""
+
+    def __init__(
+        self, client: Any, url: str, *, parallel: Parallel = serial, patience: Patience | None = None
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._parallel = parallel
+        self._patience = patience or Patience()
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send all of them; returns when each is durable."""
+        self._parallel(self._send_chunk, [list(messages[at : at + SEND_LIMIT]) for at in range(0, len(messages), SEND_LIMIT)])
+
+    def leave(self, receipt_handle: str, seconds: float) -> None:
+        """Let a message that was received come back after so long: in whole seconds, up, at least one."""
+        visibility = min(max(math.ceil(seconds), 1), MAX_VISIBILITY_SECONDS)
+        with unavailable("leaving a message"):
+            self._client.change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=visibility
+            )
+
+    def _send_chunk(self, messages: list[Message]) -> None:
+        entries = [{"Id": str(number), "MessageBody": message.body()} for number, message in enumerate(messages)]
+        for _ in self._patience.rounds():
+            with unavailable("sending messages"):
+                answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            # Entries can fail although the call as a whole succeeds.
+            failed = {entry["Id"] for entry in answer.get("Failed", [])}
+            entries = [entry for entry in entries if entry["Id"] in failed]
+            if not entries:
+                return
+        raise Unavailable("the queue kept refusing messages")

@@ -1,0 +1,207 @@
+"""The DynamoDB table: strongly consistent reads, and the writes of `protocol` carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.jobs.decide import Seen
+from chalicelib.jobs.entities import Batch, Fetch, Job, Mark
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.storage import items
+from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
+from chalicelib.storage.protocol import Terms, Write
+
+READ_LIMIT = 100  # keys in a BatchGetItem
+WRITE_LIMIT = 25  # items in a BatchWriteItem
+
+_REFUSED = "ConditionalCheckFailed"
+_AGAIN = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+
+
+class Table:
+    """Jobs, marks, batches, claims and fetches. Raises `Unavailable` where DynamoDB does not answer."""
+
+    def __init__(
+        self, client: Any, name: str, terms: Terms, *, parallel: Parallel = serial, patience: Patience | None = None
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._parallel = parallel
+        self._patience = patience or Patience()
+        self.terms = terms
+
+    # Reading
+
+    def job(self, job_id: str) -> Job | Mark | None:
+        """The job, or its mark."""
+        item = self._get(items.job_key(job_id))
+        return None if item is None else items.as_job(item)
+
+    def fetch(self, fetch_id: str, *, now: int) -> Fetch | None:
+        """The fetch; None once it may be swept."""
+        item = self._get(items.fetch_key(fetch_id))
+        return None if item is None else _fetch(item, now)
+
+    def batch(self, batch_id: str) -> Batch | Mark | None:
+        """The batch, or the mark of a deleted one."""
+        item = self._get(items.batch_key(batch_id))
+        return None if item is None else items.as_batch(item)
+
+    def jobs(self, job_ids: Sequence[str]) -> dict[str, Job | Mark]:
+        """The jobs and marks that exist among these, by id."""
+        found = self._read(items.job_key(job_id) for job_id in job_ids)
+        return {job.id: job for job in map(items.as_job, found.values())}
+
+    def fetches(self, fetch_ids: Iterable[str], *, now: int) -> dict[str, Fetch]:
+        """The fetches that exist among these, by id."""
+        found = self._read(items.fetch_key(fetch_id) for fetch_id in fetch_ids)
+        fetches = (_fetch(item, now) for item in found.values())
+        return {fetch.id: fetch for fetch in fetches if fetch is not None}
+
+    def seen(self, messages: Sequence[tuple[str, str]], *, now: int, claimed_id: str | None = None) -> list[Seen]:
+        """What the runner decides by, for each message's job id and url_key: one request, each key once.
+
+        `claimed_id` is the fetch that the claim named a round before.
+        """
+        keys = [
+            key
+            for job_id, url_key in messages
+            for key in (items.job_key(job_id), items.claim_key(url_key), items.fetch_key(job_id))
+        ]
+        if claimed_id is not None:
+            keys.append(items.fetch_key(claimed_id))
+        found = self._read(keys)
+
+        def fetch_of(fetch_id: str) -> Fetch | None:
+            item = found.get(items.fetch_key(fetch_id))
+            return None if item is None else _fetch(item, now)
+
+        seen = []
+        for job_id, url_key in messages:
+            job_item = found.get(items.job_key(job_id))
+            claim_item = found.get(items.claim_key(url_key))
+            job = None if job_item is None else items.as_job(job_item)
+            seen.append(
+                Seen(
+                    job=job if isinstance(job, Job) else None,
+                    claim=None if claim_item is None else items.as_claim(claim_item),
+                    own=fetch_of(job_id),
+                    claimed=None if claimed_id is None else fetch_of(claimed_id),
+                    claimed_id=claimed_id,
+                )
+            )
+        return seen
+
+    # Writing
+
+    def make(self, write: Write) -> bool:
+        """Carry out a write of the protocol; False where a condition refused it.
+
+        A conflict with another write of the same items is not a refusal: the same is sent again.
+        """
+        for _ in self._patience.rounds():
+            with unavailable("a write to the table"):
+                try:
+                    self._send(write)
+                    return True
+                except ClientError as error:
+                    reasons = _reasons(error)
+                    if _REFUSED in reasons:
+                        return False
+                    if not reasons & _AGAIN:
+                        raise
+        raise Unavailable("a write to the table met conflicts only")
+
+    def make_all(self, writes: list[Write]) -> list[bool]:
+        """`make` each of some writes that have no item in common, at the same time."""
+        return self._parallel(self.make, writes)
+
+    def put_jobs(self, jobs: Sequence[Job]) -> None:
+        """Put the rows of a batch, unconditionally: its lease makes this handler the only writer."""
+        self._put_all([items.job_item(job, self.terms.sweep_at(job.submitted_at)) for job in jobs])
+
+    def put_bare_marks(self, marks: Sequence[Mark]) -> None:
+        """Say of deleted jobs that nothing of them is left to remove.
+
+        Unconditional: only a delete writes to a mark, and each writes the same.
+        """
+        self._put_all(
+            [
+                items.mark_item(Mark(id=mark.id, tenant=mark.tenant, sweep_at=mark.sweep_at))
+                for mark in marks
+            ]
+        )
+
+    def _get(self, key: str) -> items.Item | None:
+        with unavailable("a read of the table"):
+            answer = self._client.get_item(TableName=self._name, Key={"pk": {"S": key}}, ConsistentRead=True)
+        item: items.Item | None = answer.get("Item")
+        return item
+
+    def _read(self, keys: Iterable[str]) -> dict[str, items.Item]:
+        unique = list(dict.fromkeys(keys))  # a key named twice is a ValidationException
+        chunks = [unique[at : at + READ_LIMIT] for at in range(0, len(unique), READ_LIMIT)]
+        found: dict[str, items.Item] = {}
+        for answer in self._parallel(self._read_chunk, chunks):
+            found |= answer
+        return found
+
+    def _read_chunk(self, keys: list[str]) -> dict[str, items.Item]:
+        found: dict[str, items.Item] = {}
+        request: Any = {self._name: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}}
+        for _ in self._patience.rounds():
+            with unavailable("a read of the table"):
+                answer = self._client.batch_get_item(RequestItems=request)
+            for item in answer["Responses"].get(self._name, []):
+                found[item["pk"]["S"]] = item
+            request = answer.get("UnprocessedKeys")
+            if not request:
+                return found
+        raise Unavailable("the table kept leaving keys unread")
+
+    def _put_all(self, all_items: Sequence[items.Item]) -> None:
+        chunks = [list(all_items[at : at + WRITE_LIMIT]) for at in range(0, len(all_items), WRITE_LIMIT)]
+        self._parallel(self._put_chunk, chunks)
+
+    def _put_chunk(self, chunk: list[items.Item]) -> None:
+        request: Any = {self._name: [{"PutRequest": {"Item": item}} for item in chunk]}
+        for _ in self._patience.rounds():
+            with unavailable("a write to the table"):
+                answer = self._client.batch_write_item(RequestItems=request)
+            request = answer.get("UnprocessedItems")
+            if not request:
+                return
+        raise Unavailable("the table kept leaving items unwritten")
+
+    def _send(self, write: Write) -> None:
+        if len(write) > 1:
+            operations = [
+                {kind: {"TableName": self._name, **members} for kind, members in operation.items()}
+                for operation in write
+            ]
+            self._client.transact_write_items(TransactItems=operations)
+            return
+        ((kind, members),) = write[0].items()
+        call = {
+            "Put": self._client.put_item,
+            "Update": self._client.update_item,
+            "Delete": self._client.delete_item,
+        }[kind]
+        call(TableName=self._name, **members)
+
+
+def _fetch(item: items.Item, now: int) -> Fetch | None:
+    # TTL may lag by days: past sweep_at an item counts as absent.
+    return items.as_fetch(item) if int(item["sweep_at"]["N"]) > now // 1000 else None
+
+
+def _reasons(error: ClientError) -> set[str]:
+    code = error.response.get("Error", {}).get("Code", "")
+    if code == "TransactionCanceledException":
+        return {reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])}
+    return {code.removesuffix("Exception")}
+
+

@@ -1,0 +1,164 @@
+"""The one place where clients and stores are made: lazily, once per process, and only those that it uses."""
+
+from __future__ import annotations
+
+import functools
+import random
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from chalicelib import settings as settings_module
+from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.decide import Rules
+from chalicelib.jobs.ids import RANDOM_BYTES
+from chalicelib.settings import LAMBDA_RUNTIME_PORT, Settings
+from chalicelib.storage.protocol import Terms
+
+if TYPE_CHECKING:
+    from chalicelib.api.service import Service
+    from chalicelib.runner.run import Runner
+    from chalicelib.storage.table import Table
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+API_THREADS = 16  # of a batch's 142 calls so many at once
+RUNNER_THREADS = 64  # a batch of ten messages, a few times over where one process takes several
+
+
+@functools.cache
+def settings() -> Settings:
+    """The settings of this process, checked. Raises SettingsError."""
+    return settings_module.from_environment()
+
+
+@functools.cache
+def service() -> Service:
+    """What the API works with."""
+    from chalicelib.api.service import Service
+    from chalicelib.storage.bucket import Bucket
+    from chalicelib.storage.queue import Queue
+
+    s = settings()
+    parallel = Threads(API_THREADS)
+    return Service(
+        table=_table(parallel),
+        queue=Queue(_client("sqs"), s.queue_url, parallel=parallel),
+        bucket=Bucket(_client("s3"), s.bucket_name, parallel=parallel),
+        addresses=address_policy(s),
+        batch_lease=s.batch_lease_seconds * 1000,
+        open=s.local,
+        clock=_clock,
+        new_id=lambda: secrets.token_hex(RANDOM_BYTES),
+    )
+
+
+@functools.cache
+def runner() -> Runner:
+    """What runs jobs."""
+    from chalicelib.runner.fetcher import Fetcher, Limits
+    from chalicelib.runner.run import Patience, Runner
+    from chalicelib.storage.bucket import Bucket
+    from chalicelib.storage.queue import Queue
+
+    s = settings()
+    parallel = Threads(RUNNER_THREADS)
+    fetcher = Fetcher(
+        limits=Limits(
+            connect_seconds=s.connect_seconds,
+            total_seconds=s.fetch_seconds,
+            max_bytes=s.max_body_bytes,
+            max_redirects=s.max_redirects,
+        ),
+        policy=address_policy(s),
+        user_agent=user_agent(s),
+    )
+    return Runner(
+        table=_table(parallel),
+        queue=Queue(_client("sqs"), s.queue_url),
+        dead_letters=Queue(_client("sqs"), s.dead_letter_queue_url),
+        bucket=Bucket(_client("s3"), s.bucket_name),
+        fetcher=fetcher,
+        rules=_rules(s),
+        patience=Patience(
+            fetch_seconds=s.fetch_seconds,
+            max_attempts=s.max_attempts,
+            backoff_seconds=s.backoff_seconds,
+            backoff_cap_seconds=s.backoff_cap_seconds,
+        ),
+        clock=_clock,
+        random=random.random,
+        parallel=parallel,
+    )
+
+
+class Threads:
+    """`Parallel` with threads that are kept. One value needs none, so calls may nest where the inner one has one."""
+
+    def __init__(self, size: int) -> None:
+        self._pool = ThreadPoolExecutor(size)
+
+    def __call__(self, function: Callable[[T], R], values: list[T], /) -> list[R]:
+        """Apply the function to all of the values; raises what the first that failed raised, after all have ended."""
+        if len(values) <= 1:
+            return [function(value) for value in values]
+        futures = [self._pool.submit(function, value) for value in values]
+        for future in futures:
+            future.exception()
+        return [future.result() for future in futures]
+
+
+def address_policy(s: Settings) -> AddressPolicy:
+    """Which addresses may be fetched: loopback in stage dev, but never what serves the service there."""
+    forbidden = {LAMBDA_RUNTIME_PORT}
+    if s.aws_endpoint_url:
+        port = s.aws_endpoint_url.rpartition(":")[2].strip("/")
+        forbidden.add(int(port) if port.isdigit() else 80)
+    return AddressPolicy(loopback_allowed=s.local, forbidden_ports=frozenset(forbidden))
+
+
+def user_agent(s: Settings) -> str:
+    """What the owners of fetched sites see."""
+    return f"FetchQueue/1.0 (+{s.contact_url})" if s.contact_url else "FetchQueue/1.0"
+
+
+@functools.cache
+def _session() -> Any:
+    import boto3
+
+    return boto3.session.Session()  # one for all: each loads botocore's data anew
+
+
+@functools.cache
+def _client(name: str) -> Any:
+    from botocore.config import Config
+
+    return _session().client(
+        name,
+        config=Config(
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            max_pool_connections=64,
+            signature_version="s3v4" if name == "s3" else None,
+        ),
+    )
+
+
+def _table(parallel: Threads) -> Table:
+    from chalicelib.storage.table import Table
+
+    s = settings()
+    terms = Terms(rules=_rules(s), lease=s.lease_ms)
+    return Table(_client("dynamodb"), s.table_name, terms, parallel=parallel)
+
+
+def _rules(s: Settings) -> Rules:
+    return Rules(window=s.window_ms, retention=s.retention_ms, max_attempts=s.max_attempts)
+
+
+def _clock() -> int:
+    return time.time_ns() // 1_000_000

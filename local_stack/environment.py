@@ -1,0 +1,69 @@
+"""The environment of the stack's processes: a person's own AWS configuration never leaks in, and no proxy stands between
+processes on loopback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from local_stack.errors import StackError
+
+if TYPE_CHECKING:
+    import boto3
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+KEY = "test"  # the emulator verifies presigned URLs against this key and this secret, and takes no others
+
+# Set by Lambda or by this stack, never by a person.
+_OURS = ("FUNCTION_ROLE", "TABLE_NAME", "QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "BUCKET_NAME")
+
+
+def scrubbed(given: Mapping[str, str], endpoint_url: str) -> dict[str, str]:
+    """`given` for a process that must reach the emulator at `endpoint_url` and nothing of AWS.
+
+    Every AWS_* goes, profiles, tokens and endpoints of single services included. The two files are set to nothing, for
+    `ignore_configured_endpoint_urls` in one of them would send clients to the real AWS in spite of AWS_ENDPOINT_URL.
+    """
+    kept = {name: value for name, value in given.items() if not name.startswith("AWS_") and name not in _OURS}
+    loopback = f"{HOST},localhost"
+    bypassed = kept.get("no_proxy") or kept.get("NO_PROXY")
+    no_proxy = f"{bypassed},{loopback}" if bypassed else loopback
+    return kept | {
+        "STAGE": "dev",
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+    }
+
+
+def number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """The whole number that variable `name` holds, or `default` where it is unset or empty.
+
+    Raises StackError when it is no number, or more than `most`.
+    """
+    text = given.get(name, "")
+    if text == "":
+        return default
+    if text.isascii() and text.isdigit() and int(text) <= most:
+        return int(text)
+    raise StackError(f"{name} must be a whole number up to {most}, not {text!r}")
+
+
+def client(session: boto3.session.Session, service: Any, endpoint_url: str, **options: Any) -> Any:
+    """A client of `service` on the emulator, whatever this process's environment says."""
+    return session.client(
+        service,
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=KEY,
+        aws_secret_access_key=KEY,
+        **options,
+    )

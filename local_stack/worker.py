@@ -1,0 +1,101 @@
+"""A worker process: polls both queues and calls the functions of `app.py`, as Lambda's pollers and sandboxes would."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from chalicelib import settings
+from local_stack import environment, lifeline
+from local_stack.event_source import WAIT_SECONDS, EventSource, Handler, Outage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Invocations that run at once in one worker. Lambda begins with five pollers a queue; here two workers share a
+# developer's two cores, and four keep them busy while sites are slow.
+POLLERS = 4
+DEAD_LETTER_POLLERS = 1  # dead letters are rare
+
+GRACE_SECONDS = 3.0  # for what is being worked on when the worker is told to end
+
+_TIMED_OUT = 70  # the exit status of a worker that was ended as Lambda ends a function
+
+
+def load() -> tuple[Handler, Handler]:
+    """The two functions that queues feed, in this process."""
+    import app  # what is wrong with it must end the worker, not the import of this module
+
+    return app.run_jobs, app.run_dead_letters
+
+
+def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
+    """Work until told to end. Does not return: a function that takes too long must not hold the process."""
+    parser = argparse.ArgumentParser(prog="python -m local_stack.worker", description=__doc__)
+    parser.add_argument("--lifeline", action="store_true", help="end when standard input does")
+    arguments = parser.parse_args()
+
+    told = settings.from_environment()
+    run_jobs, run_dead_letters = load()
+    config = Config(
+        connect_timeout=2,
+        read_timeout=WAIT_SECONDS + 10,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        max_pool_connections=POLLERS + DEAD_LETTER_POLLERS,
+    )
+    sqs = environment.client(boto3.session.Session(), "sqs", told.aws_endpoint_url, config=config)
+    outage = Outage(_report)
+
+    def source(queue_url: str, name: str, handler: Handler) -> EventSource:
+        return EventSource(
+            sqs=sqs,
+            queue_url=queue_url,
+            function_name=name,
+            handler=handler,
+            function_seconds=told.function_seconds,
+            time_out=_end_as_lambda_would,
+            report=_report,
+            outage=outage,
+        )
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if arguments.lifeline:
+        lifeline.watch(stop.set)
+    jobs = source(told.queue_url, "run_jobs", run_jobs)
+    dead_letters = source(told.dead_letter_queue_url, "run_dead_letters", run_dead_letters)
+    pollers = [
+        threading.Thread(target=fed.run, args=(stop,), daemon=True)
+        for fed in [jobs] * POLLERS + [dead_letters] * DEAD_LETTER_POLLERS
+    ]
+    for poller in pollers:
+        poller.start()
+    stop.wait()
+    grace = threading.Timer(GRACE_SECONDS, os._exit, [0])
+    grace.daemon = True
+    grace.start()
+    for poller in pollers:
+        poller.join()
+    os._exit(0)
+
+
+def _end_as_lambda_would(sentence: str) -> None:
+    """End the process with everything in it. On Lambda only the one invocation would go: each has a process there."""
+    _report(f"{sentence}; this worker ends")
+    os._exit(_TIMED_OUT)
+
+
+def _report(sentence: str) -> None:
+    print(f"worker {os.getpid()}: {sentence}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""The whole service in one process and one thread: moto for AWS, a clock that is set, ids that are counted, a site
+that is told what to answer. Operations are the real code's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from chalice.app import Chalice
+from chalice.test import Client, HTTPResponse
+from moto import mock_aws
+
+from chalicelib.api import routes
+from chalicelib.api.service import Service
+from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.decide import Rules
+from chalicelib.jobs.entities import ErrorType, FetchError
+from chalicelib.runner.outcome import Failure, Fetched, Sink
+from chalicelib.runner.run import Patience, Runner
+from chalicelib.settings import Settings
+from chalicelib.storage import calls
+from chalicelib.storage.bucket import Bucket
+from chalicelib.storage.protocol import Terms
+from chalicelib.storage.queue import Queue
+from chalicelib.storage.table import Table
+from local_stack import resources
+
+START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+REGION = "us-east-1"
+Answer = Fetched | Failure
+Body = bytes
+
+
+@dataclass
+class Site:
+    """A fetcher that asks nobody: it answers as told, and counts what it was asked for."""
+
+    requests: Counter[str] = field(default_factory=Counter)
+    answers: dict[str, list[bytes | Failure]] = field(default_factory=dict)  # the last one stays
+    during: Callable[[str], None] | None = None  # happens while a fetch runs
+
+    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+        """One attempt at the URL."""
+        self.requests[url] += 1
+        if self.during is not None:
+            self.during(url)
+        told = self.answers.get(url, [b"bytes of " + url.encode()])
+        answer = told.pop(0) if len(told) > 1 else told[0]
+        if isinstance(answer, Failure):
+            return answer
+        sink.begin("text/plain")
+        sink.write(answer)
+        return Fetched(
+            content_type="text/plain",
+            size=len(answer),
+            sha256=hashlib.sha256(answer).hexdigest(),
+            http_status=200,
+            final_url=url,
+            headers={"ETag": '"1"'},
+            text=True,
+        )
+
+
+def failure(status: int = 404, *, retryable: bool = False, retry_after: float | None = None) -> Failure:
+    """A site's answer that is no result."""
+    error = FetchError(type=ErrorType.HTTP_STATUS, detail=f"The site answered {status}.", http_status=status)
+    return Failure(error=error, retryable=retryable, retry_after=retry_after)
+
+
+@dataclass
+class World:
+    """Everything that a test may look at or turn."""
+
+    settings: Settings
+    names: dict[str, str]
+    clients: dict[str, Any]
+    site: Site = field(default_factory=Site)
+    now: int = START
+    ids: int = 0
+    messages: list[dict[str, Any]] = field(default_factory=list)  # received and not acknowledged
+    seconds_left: float = 1000.0
+
+    def __post_init__(self) -> None:
+        rules = Rules(
+            window=self.settings.window_ms,
+            retention=self.settings.retention_ms,
+            max_attempts=self.settings.max_attempts,
+        )
+        patience = calls.Patience(sleep=lambda seconds: None, jitter=lambda: 0.0)
+        self.table = Table(
+            self.clients["dynamodb"],
+            self.names["TABLE_NAME"],
+            Terms(rules=rules, lease=self.settings.lease_ms),
+            patience=patience,
+        )
+        self.queue = Queue(self.clients["sqs"], self.names["QUEUE_URL"], patience=patience)
+        self.dead_letters = Queue(self.clients["sqs"], self.names["DEAD_LETTER_QUEUE_URL"], patience=patience)
+        self.bucket = Bucket(self.clients["s3"], self.names["BUCKET_NAME"])
+        self.service = Service(
+            table=self.table,
+            queue=self.queue,
+            bucket=self.bucket,
+            addresses=AddressPolicy(),
+            batch_lease=self.settings.batch_lease_seconds * SECOND,
+            open=True,
+            clock=lambda: self.now,
+            new_id=self.new_id,
+        )
+        self.runner = Runner(
+            table=self.table,
+            queue=self.queue,
+            dead_letters=self.dead_letters,
+            bucket=self.bucket,
+            fetcher=self.site,
+            rules=rules,
+            patience=Patience(
+                fetch_seconds=self.settings.fetch_seconds,
+                max_attempts=self.settings.max_attempts,
+                backoff_seconds=self.settings.backoff_seconds,
+                backoff_cap_seconds=self.settings.backoff_cap_seconds,
+            ),
+            clock=lambda: self.now,
+            random=lambda: 1.0,
+            parallel=calls.serial,
+        )
+        self.app = Chalice(app_name="test")
+        routes.register(self.app, lambda: self.service)
+
+    # Time and ids
+
+    def new_id(self) -> str:
+        """The next id: counted, so that a failing test reads the same each time."""
+        self.ids += 1
+        return f"{self.ids:032x}"
+
+    def pass_time(self, ms: int) -> None:
+        """Let time go by."""
+        self.now += ms
+
+    # HTTP
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, *, raw: bytes | None = None
+    ) -> HTTPResponse:
+        """A request to the API; `body` is sent as JSON, `raw` as it is."""
+        sent = dict(headers or {})
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+            raw = json.dumps(body).encode()
+        with Client(self.app) as client:
+            return client.http.request(method, path, headers=sent, body=raw or b"")
+
+    def submit(self, url: str, key: str | None = None) -> dict[str, Any]:
+        """Submit one URL that is accepted."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        response = self.request("POST", "/jobs", {"url": url}, headers)
+        assert response.status_code == 202, response.body
+        answer: dict[str, Any] = response.json_body
+        return answer
+
+    def submit_batch(self, urls: list[str], key: str | None = None) -> dict[str, Any]:
+        """Submit a batch that is accepted."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        response = self.request("POST", "/batches", {"urls": urls}, headers)
+        assert response.status_code == 202, response.body
+        answer: dict[str, Any] = response.json_body
+        return answer
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """A job that is there."""
+        response = self.request("GET", f"/jobs/{job_id}")
+        assert response.status_code == 200, response.body
+        answer: dict[str, Any] = response.json_body
+        return answer
+
+    # The queue, as Lambda's event source
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Take what is on the queue; the messages stay with the world until they are acknowledged."""
+        return self._receive("QUEUE_URL")
+
+    def receive_dead_letters(self) -> list[dict[str, Any]]:
+        """Take what is on the dead-letter queue."""
+        return self._receive("DEAD_LETTER_QUEUE_URL")
+
+    def _receive(self, queue: str) -> list[dict[str, Any]]:
+        fresh = []
+        while True:
+            answer = self.clients["sqs"].receive_message(QueueUrl=self.names[queue], MaxNumberOfMessages=10)
+            if not answer.get("Messages"):
+                break
+            fresh += [
+                {"messageId": m["MessageId"], "receiptHandle": m["ReceiptHandle"], "body": m["Body"]}
+                for m in answer["Messages"]
+            ]
+        self.messages += fresh
+        return fresh
+
+    def deliver(self, records: list[dict[str, Any]], *, dead_letters: bool = False) -> list[dict[str, Any]]:
+        """One invocation with these messages; acknowledged ones are gone, the left ones are the answer."""
+        work = self.runner.run_dead_letters if dead_letters else self.runner.run_jobs
+        left = set(work(records, lambda: self.seconds_left))
+        self.messages = [m for m in self.messages if m not in records or m["messageId"] in left]
+        return [record for record in records if record["messageId"] in left]
+
+    def run(self) -> list[dict[str, Any]]:
+        """Deliver what there is once, in batches of ten; returns what is left."""
+        self.receive()
+        waiting = list(self.messages)
+        for at in range(0, len(waiting), 10):
+            self.deliver(waiting[at : at + 10])
+        return self.messages
+
+    def run_until_done(self, rounds: int = 50) -> None:
+        """Deliver, and let a lease's time go by, until no message is left."""
+        for _ in range(rounds):
+            if not self.run():
+                return
+            self.pass_time(self.settings.lease_ms + SECOND)
+        raise AssertionError(f"messages are still left: {self.messages}")
+
+    # What is stored
+
+    def items(self) -> dict[str, dict[str, Any]]:
+        """The table's items by key, as plain values."""
+        found = self.clients["dynamodb"].scan(TableName=self.names["TABLE_NAME"])["Items"]
+        from chalicelib.storage.items import decode_item
+
+        return {item["pk"]["S"]: decode_item(item) for item in found}
+
+    def objects(self) -> set[str]:
+        """The bucket's keys."""
+        listed = self.clients["s3"].list_objects_v2(Bucket=self.names["BUCKET_NAME"])
+        return {entry["Key"] for entry in listed.get("Contents", [])}
+
+    def uploads(self) -> list[dict[str, Any]]:
+        """Multipart uploads that are under way."""
+        listed: list[dict[str, Any]] = self.clients["s3"].list_multipart_uploads(Bucket=self.names["BUCKET_NAME"]).get(
+            "Uploads", []
+        )
+        return listed
+
+
+@contextmanager
+def world(**settings: int) -> Iterator[World]:
+    """A world of its own, with the stack made from the one template."""
+    with mock_aws():
+        session = boto3.session.Session(
+            aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
+        )
+        chosen = Settings(**settings)  # type: ignore[arg-type]
+        names = resources.create(session.client("cloudformation"), chosen)
+        config = Config(retries={"total_max_attempts": 1}, signature_version="s3v4")
+        plain = Config(retries={"total_max_attempts": 1})
+        yield World(
+            settings=chosen,
+            names=names,
+            clients={
+                "dynamodb": session.client("dynamodb", config=plain),
+                "sqs": session.client("sqs", config=plain),
+                "s3": session.client("s3", config=config),
+            },
+        )
