@@ -9,6 +9,7 @@ import socket
 from local_stack.environment import HOST
 from local_stack.errors import StackError
 
+HIGHEST_PORT = 65535
 BACKLOG = 128  # connections that wait to be accepted; Python's default of 5 resets the others in a burst
 
 

@@ -31,8 +31,10 @@ _TIMED_OUT = 70  # the exit status of a worker that was ended as Lambda ends a f
 
 def load() -> tuple[Handler, Handler]:
     """The two functions that queues feed, in this process."""
-    import app  # what is wrong with it must end the worker, not the import of this module
+    import app  # here, not above: it reads the environment
+    from chalicelib import wiring
 
+    wiring.runner()  # clients must not be made by several threads at once, and on Lambda never are
     return app.run_jobs, app.run_dead_letters
 
 

@@ -3,6 +3,7 @@ that is told what to answer. Operations are the real code's."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections import Counter
@@ -27,6 +28,7 @@ from chalicelib.runner.run import Patience, Runner
 from chalicelib.settings import Settings
 from chalicelib.storage import calls
 from chalicelib.storage.bucket import Bucket
+from chalicelib.storage.items import decode_item
 from chalicelib.storage.protocol import Terms
 from chalicelib.storage.queue import Queue
 from chalicelib.storage.table import Table
@@ -93,6 +95,10 @@ class World:
     seconds_left: float = 1000.0
 
     def __post_init__(self) -> None:
+        self.wire()
+
+    def wire(self) -> None:
+        """Make the stores, the API and the runner from what the world is told."""
         rules = Rules(
             window=self.settings.window_ms,
             retention=self.settings.retention_ms,
@@ -236,8 +242,6 @@ class World:
     def items(self) -> dict[str, dict[str, Any]]:
         """The table's items by key, as plain values."""
         found = self.clients["dynamodb"].scan(TableName=self.names["TABLE_NAME"])["Items"]
-        from chalicelib.storage.items import decode_item
-
         return {item["pk"]["S"]: decode_item(item) for item in found}
 
     def objects(self) -> set[str]:
@@ -253,23 +257,23 @@ class World:
         return listed
 
 
+@functools.cache
+def _clients() -> dict[str, Any]:
+    """Made once: moto answers them in whatever world is open."""
+    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+    config = Config(retries={"total_max_attempts": 1}, signature_version="s3v4")
+    return {
+        "cloudformation": session.client("cloudformation"),
+        "dynamodb": session.client("dynamodb", config=Config(retries={"total_max_attempts": 1})),
+        "sqs": session.client("sqs", config=Config(retries={"total_max_attempts": 1})),
+        "s3": session.client("s3", config=config),
+    }
+
+
 @contextmanager
 def world(**settings: int) -> Iterator[World]:
     """A world of its own, with the stack made from the one template."""
     with mock_aws():
-        session = boto3.session.Session(
-            aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
-        )
         chosen = Settings(**settings)  # type: ignore[arg-type]
-        names = resources.create(session.client("cloudformation"), chosen)
-        config = Config(retries={"total_max_attempts": 1}, signature_version="s3v4")
-        plain = Config(retries={"total_max_attempts": 1})
-        yield World(
-            settings=chosen,
-            names=names,
-            clients={
-                "dynamodb": session.client("dynamodb", config=plain),
-                "sqs": session.client("sqs", config=plain),
-                "s3": session.client("s3", config=config),
-            },
-        )
+        clients = _clients()
+        yield World(settings=chosen, names=resources.create(clients["cloudformation"], chosen), clients=clients)

@@ -111,7 +111,9 @@ class GuardedHTTPConnection(HTTPConnection):
                 try:
                     super().connect()
                 except (Urllib3TimeoutError, TimeoutError) as error:  # NewConnectionError is a kind of the first
-                    self.close()
+                    if self.sock:  # not self.close(): http.client would forget the request that it connects for
+                        self.sock.close()
+                        self.sock = None
                     failure = self._failure(error, exchange.host, seconds)
                 else:
                     self.sock = cast(Any, TimedSocket(cast(Any, self.sock), guard))

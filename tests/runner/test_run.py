@@ -1,0 +1,291 @@
+"""The job runner: messages, attempts, leases, retries, dead letters."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.storage.queue import Message
+from tests.world import SECOND, Site, World, failure, world
+
+URL = "https://example.com/"
+LEASE = 75 * SECOND
+
+
+class Crash(BaseException):
+    """The worker dies."""
+
+
+def crash(w: World, records: list[dict[str, Any]]) -> None:
+    """A worker dies in the middle of its fetch."""
+
+    def die(url: str) -> None:
+        raise Crash
+
+    w.site.during = die
+    with pytest.raises(Crash):
+        w.deliver(records)
+    w.site.during = None
+
+
+def test_ten_messages_make_one_reading(w: World) -> None:
+    """An invocation works on all of its messages and acknowledges each."""
+    batch = w.submit_batch([f"{URL}{n}" for n in range(10)])
+    assert w.run() == []
+    assert {job["status"] for job in w.request("GET", batch["links"]["self"]).json_body["jobs"]} == {"succeeded"}
+    assert w.site.requests.total() == 10
+
+
+def test_one_url_ten_times_in_one_invocation(w: World) -> None:
+    """The first starts, the others find it standing and join."""
+    batch = w.submit_batch([URL] * 10)
+    assert w.run() == []
+    jobs = w.request("GET", batch["links"]["self"]).json_body["jobs"]
+    assert [job["reused"] for job in jobs] == [False] + [True] * 9
+    assert w.site.requests[URL] == 1
+
+
+def test_a_retry_after_a_pause(w: World) -> None:
+    """A failure that may pass is tried again, no sooner than the pause is over."""
+    w.site.answers[URL] = [failure(503, retryable=True), b"at last"]
+    job_id = w.submit(URL)["id"]
+    assert len(w.run()) == 1
+    assert (w.job(job_id)["status"], w.job(job_id)["attempts"]) == ("queued", 1)
+    w.pass_time(2 * SECOND - 1)
+    assert len(w.run()) == 1
+    assert w.site.requests[URL] == 1
+    w.pass_time(1)
+    assert w.run() == []
+    job = w.job(job_id)
+    assert (job["status"], job["attempts"], job["result"]["size"]) == ("succeeded", 2, 7)
+
+
+def test_retry_after_is_honoured(w: World) -> None:
+    """The site says when to come back."""
+    w.site.answers[URL] = [failure(429, retryable=True, retry_after=120), b"x"]
+    w.submit(URL)
+    w.run()
+    w.pass_time(119 * SECOND)
+    assert len(w.run()) == 1
+    w.pass_time(SECOND)
+    assert w.run() == []
+
+
+def test_attempts_end(w: World) -> None:
+    """After the last attempt the job fails with the last failure."""
+    w.site.answers[URL] = [failure(503, retryable=True)]
+    job_id = w.submit(URL)["id"]
+    w.run_until_done()
+    job = w.job(job_id)
+    assert (job["status"], job["attempts"], job["error"]["http_status"]) == ("failed", 4, 503)
+    assert w.site.requests[URL] == 4
+
+
+def test_no_attempt_is_begun_without_the_time_for_it(w: World) -> None:
+    """A worker that would not live to see the end leaves the message."""
+    w.submit(URL)
+    w.seconds_left = 32.9
+    assert len(w.run()) == 1
+    assert w.site.requests == {}
+    w.seconds_left = 33
+    assert w.run() == []
+
+
+def test_a_crash_costs_an_attempt(w: World) -> None:
+    """The message comes back; while the lease lives nobody fetches, then another worker does."""
+    job_id = w.submit(URL)["id"]
+    messages = w.receive()
+    crash(w, messages)
+    assert w.job(job_id)["status"] == "running"
+    w.pass_time(LEASE - 1)
+    assert w.deliver(messages) == messages
+    assert w.site.requests[URL] == 1
+    w.pass_time(1)
+    assert w.deliver(messages) == []
+    job = w.job(job_id)
+    assert (job["status"], job["attempts"]) == ("succeeded", 2)
+
+
+def test_workers_that_always_die(w: World) -> None:
+    """In the end the job fails, and says that it was us."""
+    job_id = w.submit(URL)["id"]
+    messages = w.receive()
+    for _ in range(4):
+        crash(w, messages)
+        w.pass_time(LEASE)
+    assert w.deliver(messages) == []
+    job = w.job(job_id)
+    assert (job["status"], job["attempts"], job["error"]["type"]) == ("failed", 4, "worker-lost")
+    assert "Submit the URL again" in job["error"]["detail"]
+
+
+def test_a_worker_that_outlives_its_lease_changes_nothing(w: World) -> None:
+    """What the successor stored stays, and the loser's bytes go."""
+    w.site.answers[URL] = [b"the winner's", b"the loser's"]
+    job_id = w.submit(URL)["id"]
+    messages = w.receive()
+
+    def lose_the_lease(url: str) -> None:
+        w.site.during = None
+        w.pass_time(LEASE)
+        assert w.deliver(messages) == []
+
+    w.site.during = lose_the_lease
+    assert w.deliver(messages) == []
+    job = w.job(job_id)
+    assert (job["status"], job["attempts"]) == ("succeeded", 2)
+    assert w.objects() == {f"results/{job_id}/2"}
+    assert w.request("GET", f"/jobs/{job_id}/result").body == b"the winner's"
+
+
+def test_redelivery_changes_nothing(w: World) -> None:
+    """Any message again, any number of times: what is finished stays as it is."""
+    w.site.answers[URL + "bad"] = [failure(404)]
+    w.submit_batch([URL, URL, URL + "bad", URL + "bad"])
+    messages = w.receive()
+    w.deliver(messages)
+    before = w.items()
+    for record in [*messages, *reversed(messages)]:
+        assert w.deliver([record]) == []
+    assert w.items() == before
+    assert w.site.requests == {URL: 1, URL + "bad": 1}
+
+
+def test_a_message_that_cannot_be_read_is_left(w: World) -> None:
+    """It does not hold up its neighbours, and ends with the dead letters."""
+    for body in ("", "no json", "[]", '{"v": 2, "kind": "fetch", "job_id": "x", "url_key": "y"}', '{"v": 1}'):
+        w.clients["sqs"].send_message(QueueUrl=w.names["QUEUE_URL"], MessageBody=body or " ")
+    job_id = w.submit(URL)["id"]
+    records = w.receive()
+    left = w.deliver(records)
+    assert len(left) == 5
+    assert w.job(job_id)["status"] == "succeeded"
+    assert w.deliver(left, dead_letters=True) == []
+
+
+def test_messages_are_read_back() -> None:
+    """What the API sends is what the runner reads."""
+    message = Message("j", "k")
+    assert Message.parse(message.body()) == message
+    assert json.loads(message.body()) == {"v": 1, "kind": "fetch", "job_id": "j", "url_key": "k"}
+
+
+class BrokenSite(Site):
+    """Has a bug that one URL meets."""
+
+    def fetch(self, url: str, sink: Any) -> Any:
+        if url.endswith("bug"):
+            raise ZeroDivisionError
+        return super().fetch(url, sink)
+
+
+def test_a_bug_brings_back_its_own_message_only(w: World) -> None:
+    """The neighbours of a message that meets a bug are acknowledged."""
+    w.site = BrokenSite()
+    w.wire()
+    batch = w.submit_batch([URL, URL + "bug", URL + "b"])
+    assert len(w.run()) == 1
+    counts = w.request("GET", batch["links"]["self"]).json_body["counts"]
+    assert counts == {"queued": 0, "running": 1, "succeeded": 2, "failed": 0}
+
+
+class TestDeadLetters:
+    """Whatever could not be done ends, and nothing that is done is undone."""
+
+    def test_a_job_that_never_started(self, w: World) -> None:
+        """It fails, and a later submission is not held up."""
+        job_id = w.submit(URL)["id"]
+        assert w.deliver(w.receive(), dead_letters=True) == []
+        job = w.job(job_id)
+        assert (job["status"], job["attempts"], job["error"]["type"]) == ("failed", 0, "worker-lost")
+        again = w.submit(URL)["id"]
+        w.run()
+        assert w.job(again)["status"] == "succeeded"
+
+    def test_a_fetch_that_succeeded(self, w: World) -> None:
+        """It stays as it is."""
+        job_id = w.submit(URL)["id"]
+        messages = w.receive()
+        w.deliver(messages)
+        assert w.deliver(messages, dead_letters=True) == []
+        assert w.job(job_id)["status"] == "succeeded"
+
+    def test_a_fetch_under_a_live_lease(self, w: World) -> None:
+        """The dead letter waits until the worker had its time."""
+        job_id = w.submit(URL)["id"]
+        messages = w.receive()
+        crash(w, messages)
+        assert w.deliver(messages, dead_letters=True) == messages
+        w.pass_time(LEASE)
+        assert w.deliver(messages, dead_letters=True) == []
+        assert (w.job(job_id)["status"], w.site.requests[URL]) == ("failed", 1)
+
+    def test_a_job_whose_url_is_claimed(self, w: World) -> None:
+        """It fails alone; the standing fetch is not touched."""
+        first = w.submit(URL)["id"]
+        w.run()
+        second = w.submit(URL)["id"]
+        assert w.deliver(w.receive(), dead_letters=True) == []
+        assert (w.job(first)["status"], w.job(second)["status"]) == ("succeeded", "failed")
+
+    def test_a_deleted_job(self, w: World) -> None:
+        """There is nothing left to do."""
+        job_id = w.submit(URL)["id"]
+        messages = w.receive()
+        w.request("DELETE", f"/jobs/{job_id}")
+        assert w.deliver(messages, dead_letters=True) == []
+
+
+def test_storage_that_fails_leaves_the_message(w: World) -> None:
+    """S3 away in the middle: nothing is acknowledged, and the next attempt brings the result."""
+
+    def fail(**kwargs: Any) -> None:
+        raise Unavailable("storing a result failed")
+
+    job_id = w.submit(URL)["id"]
+    put = w.bucket._client.meta.events
+    put.register("before-call.s3.PutObject", fail, unique_id="fail")
+    assert len(w.run()) == 1
+    put.unregister("before-call.s3.PutObject", unique_id="fail")
+    assert w.objects() == set()
+    w.pass_time(LEASE)
+    assert w.run() == []
+    assert (w.job(job_id)["status"], w.job(job_id)["attempts"]) == ("succeeded", 2)
+
+
+def test_large_results_go_in_parts() -> None:
+    """Above 8 MiB in parts, with no upload left open; at 8 MiB in one piece."""
+    with world() as w:
+        for size in (8 * 2**20, 8 * 2**20 + 1, 20 * 2**20):
+            url = f"{URL}{size}"
+            w.site.answers[url] = [bytes(size)]
+            job_id = w.submit(url)["id"]
+            w.run()
+            assert w.job(job_id)["result"]["size"] == size
+            stored = w.clients["s3"].head_object(Bucket=w.names["BUCKET_NAME"], Key=f"results/{job_id}/1")
+            assert stored["ContentLength"] == size
+            assert ("-" in stored["ETag"]) == (size > 8 * 2**20)
+        assert w.uploads() == []
+
+
+class CutSite(Site):
+    """Breaks off after 20 MiB."""
+
+    def fetch(self, url: str, sink: Any) -> Any:
+        sink.begin("text/plain")
+        for _ in range(20):
+            sink.write(bytes(2**20))
+        return failure(200, retryable=False)
+
+
+def test_an_unfinished_upload_is_taken_back(w: World) -> None:
+    """No parts and no object stay of a body that was cut."""
+    w.site = CutSite()
+    w.wire()
+    job_id = w.submit(URL)["id"]
+    w.run()
+    assert w.job(job_id)["status"] == "failed"
+    assert (w.uploads(), w.objects()) == ([], set())

@@ -1,0 +1,208 @@
+"""AWS that fails or does half of what it was asked: the client gets 503 or a whole answer, and a replay mends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+
+from tests.world import SECOND, World
+
+URL = "https://example.com/"
+KEY = {"Idempotency-Key": "k"}
+
+
+@contextmanager
+def answered(w: World, service: str, operation: str, answer: Callable[[int, dict[str, Any]], Any]) -> Iterator[None]:
+    """Let `answer` stand in for the service: given the number of the call and its request, it returns an answer as
+    botocore has it, or None to let the call through."""
+    calls = iter(range(10_000))
+    events = w.clients[service].meta.events
+    name = f"before-call.{service}.{operation}"
+
+    def stand_in(params: dict[str, Any], **kwargs: Any) -> Any:
+        return answer(next(calls), params)
+
+    events.register(name, stand_in, unique_id="stand-in")
+    try:
+        yield
+    finally:
+        events.unregister(name, unique_id="stand-in")
+
+
+def error(status: int, code: str) -> tuple[AWSResponse, dict[str, Any]]:
+    return (
+        AWSResponse("", status, {}, None),
+        {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}},
+    )
+
+
+OPERATIONS = [
+    ("dynamodb", "PutItem"),
+    ("dynamodb", "BatchWriteItem"),
+    ("dynamodb", "UpdateItem"),
+    ("sqs", "SendMessageBatch"),
+]
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError"])
+@pytest.mark.parametrize(("service", "operation"), OPERATIONS)
+@pytest.mark.parametrize("path", ["/jobs", "/batches"])
+def test_a_submission_that_fails_is_mended_by_its_replay(
+    w: World, path: str, service: str, operation: str, code: str
+) -> None:
+    """503 with Retry-After; the same request again ends with each URL fetched once."""
+    body = {"url": URL} if path == "/jobs" else {"urls": [f"{URL}{n}" for n in range(30)]}
+    with answered(w, service, operation, lambda number, params: error(500, code)):
+        response = w.request("POST", path, body, KEY)
+    if path == "/jobs" and operation in ("BatchWriteItem", "UpdateItem"):
+        assert response.status_code == 202  # makes no such call
+        return
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert response.json_body["type"].endswith("/unavailable")
+    w.run()  # whatever is on the queue already is harmless
+    again = w.request("POST", path, body, KEY)
+    if path == "/batches" and operation != "PutItem":
+        # The first handler holds its lease, for all that is known.
+        assert (again.status_code, again.headers["Retry-After"]) == (409, "35")
+        w.pass_time(35 * SECOND)
+        again = w.request("POST", path, body, KEY)
+    assert again.status_code == 202
+    w.run_until_done()
+    counts = set(w.site.requests.values())
+    assert (counts, len(w.site.requests)) == ({1}, 1 if path == "/jobs" else 30)
+
+
+def test_entries_that_fail_under_a_success_are_sent_again(w: World) -> None:
+    """SendMessageBatch answers 200 with some entries failed: 202 is given only when each was taken."""
+    lost: list[str] = []
+
+    def fail_some(number: int, params: dict[str, Any]) -> Any:
+        if number:
+            return None
+        lost.append("first call")
+        entries = [{"Id": str(n), "Code": "InternalError", "SenderFault": False} for n in range(10)]
+        return AWSResponse("", 200, {}, None), {"Failed": entries, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    with answered(w, "sqs", "SendMessageBatch", fail_some):
+        batch = w.submit_batch([f"{URL}{n}" for n in range(30)])
+    assert lost
+    w.run()
+    assert w.request("GET", batch["links"]["self"]).json_body["counts"]["succeeded"] == 30
+
+
+def test_items_that_are_left_over_are_written_again(w: World) -> None:
+    """BatchWriteItem hands some items back: each row is written all the same."""
+
+    def leave_all(number: int, params: dict[str, Any]) -> Any:
+        if number > 2:
+            return None
+        import json
+
+        asked = json.loads(params["body"])
+        return AWSResponse("", 200, {}, None), {
+            "UnprocessedItems": asked["RequestItems"],
+            "ResponseMetadata": {"HTTPStatusCode": 200},
+        }
+
+    with answered(w, "dynamodb", "BatchWriteItem", leave_all):
+        batch = w.submit_batch([f"{URL}{n}" for n in range(30)])
+    w.run()
+    assert w.request("GET", batch["links"]["self"]).json_body["counts"]["succeeded"] == 30
+
+
+@pytest.mark.parametrize("operation", ["BatchWriteItem", "BatchGetItem"])
+def test_what_is_left_over_for_ever_is_unavailable(w: World, operation: str) -> None:
+    """503, and never half an answer."""
+    batch = w.submit_batch([URL])
+    left = "UnprocessedItems" if operation == "BatchWriteItem" else "UnprocessedKeys"
+
+    def leave_all(number: int, params: dict[str, Any]) -> Any:
+        return AWSResponse("", 200, {}, None), {
+            left: {w.names["TABLE_NAME"]: [1]},
+            "Responses": {},
+            "ResponseMetadata": {"HTTPStatusCode": 200},
+        }
+
+    with answered(w, "dynamodb", operation, leave_all):
+        if operation == "BatchWriteItem":
+            response = w.request("POST", "/batches", {"urls": [URL]})
+        else:
+            response = w.request("GET", batch["links"]["self"])
+    assert response.status_code == 503
+
+
+@pytest.mark.parametrize("conflicts", [1, 7, 8])
+def test_a_conflict_is_not_a_refusal(w: World, conflicts: int) -> None:
+    """A transaction cancelled by another one is sent again; at last the message is left, never acknowledged."""
+    job_id = w.submit(URL)["id"]
+
+    def conflict(number: int, params: dict[str, Any]) -> Any:
+        if number >= conflicts:
+            return None
+        response, body = error(400, "TransactionCanceledException")
+        return response, {**body, "CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict"}]}
+
+    with answered(w, "dynamodb", "TransactWriteItems", conflict):
+        left = w.run()
+    assert len(left) == (1 if conflicts == 8 else 0)
+    w.run_until_done()
+    assert w.job(job_id)["status"] == "succeeded"
+    assert w.site.requests[URL] == 1
+
+
+def test_a_conflict_at_finish_keeps_the_result(w: World) -> None:
+    """A good result is not thrown away because a join was in between."""
+    job_id = w.submit(URL)["id"]
+    fail_once = iter([error(400, "TransactionConflictException")])
+    with answered(w, "dynamodb", "UpdateItem", lambda number, params: next(fail_once, None)):
+        assert w.run() == []
+    assert (w.job(job_id)["status"], w.site.requests[URL]) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("dynamodb", "BatchGetItem"),
+        ("dynamodb", "TransactWriteItems"),
+        ("dynamodb", "DeleteItem"),
+        ("dynamodb", "BatchWriteItem"),
+        ("s3", "DeleteObjects"),
+    ],
+)
+def test_a_delete_that_fails_is_finished_by_its_repeat(w: World, service: str, operation: str) -> None:
+    """503; DELETE again is 204 and nothing of the job is left."""
+    job_id = w.submit(URL)["id"]
+    w.run()
+    with answered(w, service, operation, lambda number, params: error(500, "InternalError")):
+        assert w.request("DELETE", f"/jobs/{job_id}").status_code == 503
+    assert w.request("DELETE", f"/jobs/{job_id}").status_code == 204
+    assert w.objects() == set()
+    assert w.items().keys() == {f"JOB#{job_id}"}
+    assert w.request("DELETE", f"/jobs/{job_id}").status_code == 404
+
+
+@pytest.mark.parametrize("operation", ["BatchGetItem", "TransactWriteItems", "UpdateItem"])
+def test_a_table_that_fails_leaves_the_message(w: World, operation: str) -> None:
+    """The message comes back and the job ends well."""
+    job_id = w.submit(URL)["id"]
+    with answered(w, "dynamodb", operation, lambda number, params: error(500, "InternalServerError")):
+        assert len(w.run()) == 1
+    w.pass_time(w.settings.lease_ms)
+    w.run_until_done()
+    assert w.job(job_id)["status"] == "succeeded"
+
+
+def test_a_visibility_that_cannot_be_changed_is_no_harm(w: World) -> None:
+    """The message comes back later than it could."""
+    job_id = w.submit(URL)["id"]
+    messages = w.receive()
+    w.seconds_left = 0
+    with answered(w, "sqs", "ChangeMessageVisibility", lambda number, params: error(500, "InternalError")):
+        assert w.deliver(messages) == messages
+    w.seconds_left = 1000
+    assert w.deliver(messages) == []
+    assert w.job(job_id)["status"] == "succeeded"
