@@ -201,4 +201,6 @@ def function_role() -> str:
     return os.environ.get("FUNCTION_ROLE", "")
 
 
-_POSITIVE = tuple(f.name for f in fields(Settings) if f.type == "int" and f.name not in ("max_redirects", "skew_seconds"))
+_POSITIVE = tuple(
+    f.name for f in fields(Settings) if f.type == "int" and f.name not in ("max_redirects", "skew_seconds")
+)

@@ -59,7 +59,18 @@ def test_what_ships_imports_nothing_of_development(part: str, path: Path) -> Non
 def test_the_domain_is_pure(path: Path) -> None:
     """No AWS, no HTTP, no clock, no environment."""
     roots = {name.split(".")[0] for name in imports(path)}
-    assert not roots & {"boto3", "botocore", "requests", "urllib3", "chalice", "time", "datetime", "os", "random", "socket"}
+    assert not roots & {
+        "boto3",
+        "botocore",
+        "requests",
+        "urllib3",
+        "chalice",
+        "time",
+        "datetime",
+        "os",
+        "random",
+        "socket",
+    }
 
 
 def test_only_settings_reads_the_environment() -> None:

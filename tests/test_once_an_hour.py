@@ -142,7 +142,13 @@ def test_the_same_request_is_the_same_url(w: World, same: str) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    ["http://example.com/", "https://www.example.com/", "https://example.com/?a", "https://example.com//", "https://example.com/A"],
+    [
+        "http://example.com/",
+        "https://www.example.com/",
+        "https://example.com/?a",
+        "https://example.com//",
+        "https://example.com/A",
+    ],
 )
 def test_another_request_is_another_url(w: World, other: str) -> None:
     """Nothing is dropped that a site may tell apart."""

@@ -158,7 +158,13 @@ class World:
     # HTTP
 
     def request(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, *, raw: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        *,
+        raw: bytes | None = None,
     ) -> HTTPResponse:
         """A request to the API; `body` is sent as JSON, `raw` as it is."""
         sent = dict(headers or {})
@@ -251,8 +257,8 @@ class World:
 
     def uploads(self) -> list[dict[str, Any]]:
         """Multipart uploads that are under way."""
-        listed: list[dict[str, Any]] = self.clients["s3"].list_multipart_uploads(Bucket=self.names["BUCKET_NAME"]).get(
-            "Uploads", []
+        listed: list[dict[str, Any]] = (
+            self.clients["s3"].list_multipart_uploads(Bucket=self.names["BUCKET_NAME"]).get("Uploads", [])
         )
         return listed
 

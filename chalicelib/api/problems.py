@@ -75,9 +75,7 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
 
-def problem(
-    kind: Kind, detail: str, *, errors: Sequence[FieldError] = (), error: ErrorView | None = None
-) -> Problem:
+def problem(kind: Kind, detail: str, *, errors: Sequence[FieldError] = (), error: ErrorView | None = None) -> Problem:
     """The problem's body."""
     return Problem(
         type=TYPE_BASE + kind.name,

@@ -39,9 +39,7 @@ def body(raw: bytes, content_type: str | None, kind: type[T]) -> T:
     """The body as `kind`. Raises ProblemError: 413, 415, 400 for what is no JSON, 422 for what is not valid."""
     if (content_type or "").partition(";")[0].strip().lower() != "application/json":
         given = f"it is {content_type}" if content_type else "there is none"
-        raise ProblemError(
-            problems.UNSUPPORTED_TYPE, f"Send Content-Type: application/json (curl --json); {given}."
-        )
+        raise ProblemError(problems.UNSUPPORTED_TYPE, f"Send Content-Type: application/json (curl --json); {given}.")
     if len(raw) > BODY_LIMIT:
         raise ProblemError(
             problems.TOO_LARGE,
@@ -58,14 +56,18 @@ def _convert(value: Any, kind: type[T]) -> T:
     if not isinstance(value, dict):
         raise problems.at("", f"The body must be a JSON object such as {_example(kind)}.")
     known = kind.__struct_fields__
-    errors: list[FieldError] = []
-    for name in value:
-        if name not in known:
-            cure = _WRONG_ROUTE.get(name, f"known here: {', '.join(known)}")
-            errors.append(FieldError(pointer=_pointer([name]), detail=f"Unknown member; {cure}."))
-    for name in known:
-        if name not in value:
-            errors.append(FieldError(pointer=_pointer([name]), detail=f"Missing member; send {_example(kind)}."))
+    errors = [
+        FieldError(
+            pointer=_pointer([name]),
+            detail=f"Unknown member; {_WRONG_ROUTE.get(name, 'known here: ' + ', '.join(known))}.",
+        )
+        for name in value
+        if name not in known
+    ] + [
+        FieldError(pointer=_pointer([name]), detail=f"Missing member; send {_example(kind)}.")
+        for name in known
+        if name not in value
+    ]
     if errors:
         raise ProblemError(problems.INVALID, errors[0].detail, errors=errors)
     try:
@@ -89,7 +91,7 @@ def _invalid(error: msgspec.ValidationError, value: dict[str, Any], kind: type[T
     return problems.at(_pointer(steps), re.sub(r"`(\w+)`", lambda name: _IN_WORDS.get(name[1], name[1]), detail))
 
 
-def _example(kind: type[T]) -> str:
+def _example(kind: type[msgspec.Struct]) -> str:
     return '{"url": "https://example.com/"}' if kind is JobRequest else '{"urls": ["https://example.com/"]}'
 
 

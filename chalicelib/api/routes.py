@@ -1,4 +1,4 @@
-"""The routes: a table of them, a function for each, and what they have in common. A route is parse, one call, render."""
+"""The routes: a table, a function for each, and what they have in common. A route is parse, one call, render."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from chalicelib.api.problems import ProblemError
 from chalicelib.api.render import Renderer
 from chalicelib.api.service import Service
 from chalicelib.api.types import BatchRequest, Health, JobRequest, Problem
-from chalicelib.jobs.entities import Status
 from chalicelib.jobs.errors import Unavailable
 
 LOCAL_TENANT = "local"
@@ -96,8 +95,8 @@ def get_result(call: Call, job_id: str) -> Response:
         case result.Inline(text=text, content_type=content_type):
             return Response(body=text, status_code=200, headers={**headers, "Content-Type": content_type})
         case result.Elsewhere(url=url):
-            return Response(body="", status_code=303, headers={**headers, "Location": url, "Content-Type": "text/plain"})
-    raise AssertionError(found)
+            headers |= {"Location": url, "Content-Type": "text/plain"}
+            return Response(body="", status_code=303, headers=headers)
 
 
 def delete_job(call: Call, job_id: str) -> Response:
@@ -121,7 +120,7 @@ def delete_batch(call: Call, batch_id: str) -> Response:
     return Response(body="", status_code=204)
 
 
-def get_health(call: Call) -> Response:
+def get_health(_: Call) -> Response:
     """`GET /health`: the API answers."""
     return _json(200, Health(status="ok"))
 
@@ -154,7 +153,8 @@ def _endpoint(app: Chalice, route: Route, service: Callable[[], Service]) -> Cal
     @functools.wraps(route.view)
     def answer(**path: str) -> Response:
         request = app.current_request
-        assert request is not None  # Chalice has one whenever it calls a route
+        if request is None:
+            raise RuntimeError("a route was called outside a request")
         try:
             given = request.query_params
             many = {} if given is None else {name: given.getlist(name) for name in given}
@@ -178,7 +178,7 @@ def _endpoint(app: Chalice, route: Route, service: Callable[[], Service]) -> Cal
             return _problem(
                 problems.problem(
                     problems.UNAVAILABLE,
-                    f"Something that the service needs does not answer. Send the same again in {UNAVAILABLE_SECONDS} s.",
+                    f"Something that the service needs is away. Send the same again in {UNAVAILABLE_SECONDS} s.",
                 ),
                 {"Retry-After": str(UNAVAILABLE_SECONDS)},
             )

@@ -140,9 +140,7 @@ def _replay(service: Service, batch: Batch, rejected: list[Rejected]) -> Accepte
     return Accepted(batch=batch, jobs=show(service, jobs), rejected=rejected)
 
 
-def _take_over(
-    service: Service, standing: Batch, valid: list[tuple[str, str]], rejected: list[Rejected]
-) -> Accepted:
+def _take_over(service: Service, standing: Batch, valid: list[tuple[str, str]], rejected: list[Rejected]) -> Accepted:
     """Go on where a handler died: write the rows that are missing, send every message."""
     now = service.clock()
     if standing.lease_until > now:

@@ -12,4 +12,4 @@ class FetchQueueError(Exception):
 
 
 class Unavailable(FetchQueueError):
-    """Table, queue or bucket did not answer; nothing is known of the call's effect. Raised `from` the driver's error."""
+    """Table, queue or bucket did not answer; whether the call took effect is not known."""

@@ -137,13 +137,21 @@ class GuardedHTTPConnection(HTTPConnection):
             self._served = True
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's own signature
-        """Read the head of the answer, which is bounded: http.client alone would take 6.5 MB of headers."""
+        """Read the head of the answer, whole and bounded.
+
+        http.client alone would take 6.5 MB of headers, and the end of the connection for the end of the headers, so
+        that an answer cut there would be an empty document.
+        """
         exchange = self._guard.exchange
         exchange.in_head = True
         try:
-            return super().getresponse()
+            answer = super().getresponse()
         finally:
             exchange.in_head = False
+        if exchange.head_cut:
+            answer.close()
+            raise Stopped(failures.cut(answered=True))
+        return answer
 
     @staticmethod
     def _failure(error: Exception, host: str, seconds: float) -> Failure:

@@ -64,6 +64,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         current = waiting.pop(0)
         if current not in chain:
             chain.append(current)
-            inner = [*current.args, getattr(current, "reason", None), current.__cause__, current.__context__]
+            context = None if current.__suppress_context__ else current.__context__
+            inner = [*current.args, getattr(current, "reason", None), current.__cause__, context]
             waiting += [each for each in inner if isinstance(each, BaseException)]
     yield from reversed(chain)

@@ -134,11 +134,12 @@ class Runner:
 
         def handle(delivery: Delivery) -> bool:
             if delivery.message is None:
-                log.error("a message cannot be read", extra={"message_id": delivery.message_id, "body": delivery.body[:1000]})
+                about = {"message_id": delivery.message_id, "body": delivery.body[:1000]}
+                log.error("a message cannot be read", extra=about)
                 return dead_letter
             try:
                 end = self._run(delivery.message, first[delivery.message], seconds_left, dead_letter)
-            except Exception:  # a bug that one message meets must not bring back its neighbours
+            except Exception:
                 log.exception("a message could not be handled", extra={"job_id": delivery.message.job_id})
                 return False
             if isinstance(end, Left):
@@ -177,8 +178,7 @@ class Runner:
                     looked = True
                 case decisions.Leave(until):
                     return Left(until)
-                case decisions.Start() | decisions.Resume() if seconds_left() < self._patience.fetch_seconds + MARGIN_SECONDS:
-                    # No request that the worker might not live to see the end of.
+                case decisions.Start() | decisions.Resume() if not self._has_time(seconds_left):
                     return Left(now)
                 case decisions.Start(job, dead):
                     if self._table.make(protocol.start(job, now=now, terms=self._table.terms, dead=dead)):
@@ -200,6 +200,10 @@ class Runner:
                         return Done()
         return Left(now)
 
+    def _has_time(self, seconds_left: Callable[[], float]) -> bool:
+        """No request is sent that the worker might not live to see the end of."""
+        return seconds_left() >= self._patience.fetch_seconds + MARGIN_SECONDS
+
     def _attempt(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
         """Fetch, store, and end the attempt by a write that only its holder can make."""
         key = result_key(fetch_id, attempt)
@@ -220,7 +224,12 @@ class Runner:
         if self._table.make(protocol.finish(fetch_id, attempt, result, now=self._clock())):
             log.info(
                 "fetch succeeded",
-                extra={"fetch_id": fetch_id, "attempt": attempt, "size": result.size, "http_status": result.http_status},
+                extra={
+                    "fetch_id": fetch_id,
+                    "attempt": attempt,
+                    "size": result.size,
+                    "http_status": result.http_status,
+                },
             )
             return Done()
         own = self._table.fetch(fetch_id, now=self._clock())

@@ -59,7 +59,9 @@ class Bucket:
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove results; one that is not there is no error."""
-        self._parallel(self._delete_chunk, [list(keys[at : at + DELETE_LIMIT]) for at in range(0, len(keys), DELETE_LIMIT)])
+        self._parallel(
+            self._delete_chunk, [list(keys[at : at + DELETE_LIMIT]) for at in range(0, len(keys), DELETE_LIMIT)]
+        )
 
     def _delete_chunk(self, keys: list[str]) -> None:
         with unavailable("deleting results"):
@@ -91,17 +93,21 @@ class Upload:
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
-        self._buffer += data
-        while len(self._buffer) > PART_BYTES:
-            self._send_part(PART_BYTES)
+        rest = memoryview(data)
+        while len(self._buffer) + len(rest) > PART_BYTES:
+            room = PART_BYTES - len(self._buffer)
+            self._buffer += rest[:room]
+            rest = rest[room:]
+            self._send_part()
+        self._buffer += rest
 
     def complete(self) -> None:
         """Make the result readable."""
         if self._upload_id is None:
             with unavailable("storing a result"):
-                self._client.put_object(**self._where, Body=self._take(len(self._buffer)), ContentType=self._content_type)
+                self._client.put_object(**self._where, Body=self._take(), ContentType=self._content_type)
         else:
-            self._send_part(len(self._buffer))
+            self._send_part()
             with unavailable("completing a result"):
                 self._client.complete_multipart_upload(
                     **self._where, UploadId=self._upload_id, MultipartUpload={"Parts": self._parts}
@@ -123,19 +129,18 @@ class Upload:
             # Lifecycle removes the parts after a day; the attempt's own end matters more.
             log.warning("the parts of an unfinished result stay until they expire", extra={"key": self._where["Key"]})
 
-    def _send_part(self, size: int) -> None:
+    def _send_part(self) -> None:
         with unavailable("storing a part of a result"):
             if self._upload_id is None:
                 created = self._client.create_multipart_upload(**self._where, ContentType=self._content_type)
                 self._upload_id = created["UploadId"]
             number = len(self._parts) + 1
             part = self._client.upload_part(
-                **self._where, UploadId=self._upload_id, PartNumber=number, Body=self._take(size)
+                **self._where, UploadId=self._upload_id, PartNumber=number, Body=self._take()
             )
         self._parts.append({"PartNumber": number, "ETag": part["ETag"]})
 
-    def _take(self, size: int) -> bytes:
-        # The buffer is at most one part and one chunk long: what is left over is small, what is taken is not copied twice.
-        taken = bytes(memoryview(self._buffer)[:size])
-        self._buffer = self._buffer[size:]
+    def _take(self) -> bytearray:
+        # Handed over, not copied: ten uploads of a part each must fit into a small function's memory.
+        taken, self._buffer = self._buffer, bytearray()
         return taken

@@ -208,9 +208,7 @@ def as_fetch(item: Item) -> Fetch:
         result=Result(**v["result"]) if "result" in v else None,
         error=None
         if error is None
-        else FetchError(
-            type=ErrorType(error["type"]), detail=error["detail"], http_status=error.get("http_status")
-        ),
+        else FetchError(type=ErrorType(error["type"]), detail=error["detail"], http_status=error.get("http_status")),
     )
 
 

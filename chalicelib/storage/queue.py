@@ -44,9 +44,7 @@ class Message:
 class Queue:
     """The jobs' queue, or its dead-letter queue. Raises `Unavailable` where SQS does not answer."""
 
-    def __init__(
-        self, client: Any, url: str, *, parallel: Parallel = serial, patience: Patience | None = None
-    ) -> None:
+    def __init__(self, client: Any, url: str, *, parallel: Parallel = serial, patience: Patience | None = None) -> None:
         self._client = client
         self._url = url
         self._parallel = parallel
@@ -54,7 +52,9 @@ class Queue:
 
     def send(self, messages: Sequence[Message]) -> None:
         """Send all of them; returns when each is durable."""
-        self._parallel(self._send_chunk, [list(messages[at : at + SEND_LIMIT]) for at in range(0, len(messages), SEND_LIMIT)])
+        self._parallel(
+            self._send_chunk, [list(messages[at : at + SEND_LIMIT]) for at in range(0, len(messages), SEND_LIMIT)]
+        )
 
     def leave(self, receipt_handle: str, seconds: float) -> None:
         """Let a message that was received come back after so long: in whole seconds, up, at least one."""

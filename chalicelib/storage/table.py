@@ -128,12 +128,7 @@ class Table:
 
         Unconditional: only a delete writes to a mark, and each writes the same.
         """
-        self._put_all(
-            [
-                items.mark_item(Mark(id=mark.id, tenant=mark.tenant, sweep_at=mark.sweep_at))
-                for mark in marks
-            ]
-        )
+        self._put_all([items.mark_item(Mark(id=mark.id, tenant=mark.tenant, sweep_at=mark.sweep_at)) for mark in marks])
 
     def _get(self, key: str) -> items.Item | None:
         with unavailable("a read of the table"):
@@ -203,5 +198,3 @@ def _reasons(error: ClientError) -> set[str]:
     if code == "TransactionCanceledException":
         return {reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])}
     return {code.removesuffix("Exception")}
-
-

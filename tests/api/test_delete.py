@@ -101,7 +101,12 @@ def test_a_job_whose_leader_was_deleted_while_it_ran(w: World) -> None:
     """The message goes on leading the fetch that another job shares."""
     leader, sharer = w.submit(URL)["id"], w.submit(URL)["id"]
     first, second = w.receive()
-    w.site.during = lambda url: (w.deliver([second]), delete(w, leader)) and None
+
+    def join_and_delete(url: str) -> None:
+        w.deliver([second])
+        assert delete(w, leader) == 204
+
+    w.site.during = join_and_delete
     assert w.deliver([first]) == []
     assert w.job(sharer)["status"] == "succeeded"
     assert w.request("GET", f"/jobs/{sharer}/result").status_code == 200

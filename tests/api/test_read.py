@@ -7,6 +7,7 @@ from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from chalice.test import HTTPResponse
 
 from chalicelib.api.read import read_job
 from chalicelib.api.render import Renderer
@@ -26,7 +27,7 @@ def test_a_jobs_life(w: World) -> None:
     assert (queued.json_body["status"], queued.headers["Retry-After"]) == ("queued", "1")
     assert queued.headers["Cache-Control"] == "no-store"
     w.pass_time(3 * SECOND)
-    seen = []
+    seen: list[HTTPResponse] = []
     w.site.during = lambda url: seen.append(w.request("GET", path))
     w.run()
     assert (seen[0].json_body["status"], seen[0].json_body["started_at"]) == ("running", "2026-01-01T00:00:03.000Z")
@@ -61,7 +62,9 @@ def test_a_failed_job_says_why(w: World) -> None:
     assert answer.json_body["error"] == job["error"]
 
 
-@pytest.mark.parametrize("job_id", [UNKNOWN, "1", "x" * 32, f"{UNKNOWN}-0", f"{UNKNOWN}-01", f"{UNKNOWN}-1000", "%2e%2e"])
+@pytest.mark.parametrize(
+    "job_id", [UNKNOWN, "1", "x" * 32, f"{UNKNOWN}-0", f"{UNKNOWN}-01", f"{UNKNOWN}-1000", "%2e%2e"]
+)
 def test_unknown_ids(w: World, job_id: str) -> None:
     """404 for what no job has, whatever it looks like."""
     for method, path in (("GET", ""), ("GET", "/result"), ("DELETE", "")):
@@ -212,15 +215,17 @@ def test_pages(w: World) -> None:
         assert (page["total"], page["finished"]) == (230, True)
         shown.append([job["url"] for job in page["jobs"]])
         path = page["next"]
-    assert [len(urls) for urls in shown] == [100, 100, 30]
-    assert sum(shown, []) == urls
+    assert [len(page) for page in shown] == [100, 100, 30]
+    assert [url for page in shown for url in page] == urls
     first = w.request("GET", f"/batches/{batch_id}?status=failed").json_body
     second = w.request("GET", first["next"]).json_body
     assert [job["url"] for job in first["jobs"] + second["jobs"]] == urls[::2]
     assert second["next"] is None
 
 
-@pytest.mark.parametrize("query", ["status=done", "cursor=x", "cursor=-1", "cursor=1&cursor=2", "page=2", "cursor=99999"])
+@pytest.mark.parametrize(
+    "query", ["status=done", "cursor=x", "cursor=-1", "cursor=1&cursor=2", "page=2", "cursor=99999"]
+)
 def test_queries_that_are_refused(w: World, query: str) -> None:
     """422 for a query that no link of ours has."""
     batch_id = w.submit_batch([URL])["id"]

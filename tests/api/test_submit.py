@@ -53,39 +53,44 @@ def test_a_batch_without_a_valid_url_stores_nothing(w: World) -> None:
     assert w.receive() == []
 
 
-REFUSED: list[tuple[str, str, dict[str, str], bytes, int, str, str]] = [
+GOOD = b'{"url": "https://example.com/"}'
+JSON = "application/json"
+REFUSED = [
+    # what, path, headers, body, status, problem, words of its detail
     ("malformed JSON", "/jobs", {}, b'{"url": ', 400, "malformed-request", "JSON"),
     ("bad UTF-8", "/jobs", {}, b'{"url": "\xff"}', 400, "malformed-request", "UTF-8"),
     ("a lone surrogate", "/jobs", {}, b'{"url": "\\ud800"}', 400, "malformed-request", "JSON"),
     ("nested too deeply", "/jobs", {}, b"[" * 100_000, 400, "malformed-request", "JSON"),
-    ("no object", "/jobs", {}, b"[]", 422, "invalid-request", "object"),
     ("an empty body", "/jobs", {}, b"", 400, "malformed-request", "JSON"),
+    ("no object", "/jobs", {}, b"[]", 422, "invalid-request", "object"),
     ("a wrong type", "/jobs", {}, b'{"url": 5}', 422, "invalid-request", "a string"),
     ("null", "/jobs", {}, b'{"url": null}', 422, "invalid-request", "a string"),
     ("a missing member", "/jobs", {}, b"{}", 422, "invalid-request", "Missing"),
     ("an unknown member", "/jobs", {}, b'{"url": "https://e.com/", "window": 1}', 422, "invalid-request", "Unknown"),
     ("several URLs", "/jobs", {}, b'{"urls": []}', 422, "invalid-request", "POST /batches"),
     ("one URL", "/batches", {}, b'{"url": ""}', 422, "invalid-request", "POST /jobs"),
-    ("no URLs", "/batches", {}, b'{"urls": []}', 422, "invalid-request", "at least one"),
+    ("an empty list", "/batches", {}, b'{"urls": []}', 422, "invalid-request", "at least one"),
     ("no list", "/batches", {}, b'{"urls": "https://e.com/"}', 422, "invalid-request", "an array"),
-    ("a wrong type in the list", "/batches", {}, b'{"urls": ["https://e.com/", 5]}', 422, "invalid-request", "a string"),
-    ("not JSON by its type", "/jobs", {"Content-Type": "text/plain"}, b'{"url": "x"}', 415, "unsupported-media-type", "curl --json"),
-    ("no type", "/jobs", {"Content-Type": ""}, b'{"url": "x"}', 415, "unsupported-media-type", "application/json"),
-    ("no URL", "/jobs", {}, b'{"url": "example.com"}', 422, "invalid-request", "did you mean https://example.com/?"),
-    ("too long a URL", "/jobs", {}, b'{"url": "https://e.com/' + b"a" * 8192 + b'"}', 422, "invalid-request", "8192"),
-    ("too large a body", "/jobs", {}, b'{"url": "' + b"a" * 2**20 + b'"}', 413, "body-too-large", "batches"),
-    ("an empty key", "/jobs", {"Idempotency-Key": '""'}, b'{"url": "https://e.com/"}', 400, "invalid-idempotency-key", "UUID"),
-    ("a long key", "/jobs", {"Idempotency-Key": "k" * 256}, b'{"url": "https://e.com/"}', 400, "invalid-idempotency-key", "255"),
-    ("a key with a space", "/jobs", {"Idempotency-Key": "a b"}, b'{"url": "https://e.com/"}', 400, "invalid-idempotency-key", "visible"),
-]  # fmt: skip
+    ("a number in the list", "/batches", {}, b'{"urls": ["https://e.com/", 5]}', 422, "invalid-request", "a string"),
+    ("text", "/jobs", {"Content-Type": "text/plain"}, b'{"url": "x"}', 415, "unsupported-media-type", "curl --json"),
+    ("no type", "/jobs", {"Content-Type": ""}, b'{"url": "x"}', 415, "unsupported-media-type", JSON),
+    ("no scheme", "/jobs", {}, b'{"url": "example.com"}', 422, "invalid-request", "did you mean https://example.com/?"),
+    ("a long URL", "/jobs", {}, b'{"url": "https://e.com/' + b"a" * 8192 + b'"}', 422, "invalid-request", "8192"),
+    ("a large body", "/jobs", {}, b'{"url": "' + b"a" * 2**20 + b'"}', 413, "body-too-large", "batches"),
+    ("an empty key", "/jobs", {"Idempotency-Key": '""'}, GOOD, 400, "invalid-idempotency-key", "UUID"),
+    ("a long key", "/jobs", {"Idempotency-Key": "k" * 256}, GOOD, 400, "invalid-idempotency-key", "255"),
+    ("a key with a space", "/jobs", {"Idempotency-Key": "a b"}, GOOD, 400, "invalid-idempotency-key", "visible"),
+]
 
 
-@pytest.mark.parametrize(("case", "path", "headers", "body", "status", "name", "words"), REFUSED, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(
+    ("case", "path", "headers", "body", "status", "name", "words"), REFUSED, ids=lambda v: str(v)[:30]
+)
 def test_refused(
     w: World, case: str, path: str, headers: dict[str, str], body: bytes, status: int, name: str, words: str
 ) -> None:
     """A request that is refused says why and what to do, and stores nothing."""
-    sent = {"Content-Type": "application/json"} | headers
+    sent = {"Content-Type": JSON} | headers
     response = w.request("POST", path, raw=body, headers={name: value for name, value in sent.items() if value})
     assert problem(response)[:2] == (status, name)
     assert words.lower() in problem(response)[2].lower()

@@ -56,7 +56,12 @@ def seen(
         ("own fetch succeeded", seen(own=replace(OVER, status=Status.SUCCEEDED)), Acknowledge(), Acknowledge()),
         ("own fetch failed", seen(own=replace(OVER, status=Status.FAILED)), Acknowledge(), Acknowledge()),
         ("own fetch under a live lease", seen(own=OWN), Leave(NOW + 1), Leave(NOW + 1)),
-        ("a pause before the next attempt", seen(own=replace(OWN, status=Status.QUEUED)), Leave(NOW + 1), Leave(NOW + 1)),
+        (
+            "a pause before the next attempt",
+            seen(own=replace(OWN, status=Status.QUEUED)),
+            Leave(NOW + 1),
+            Leave(NOW + 1),
+        ),
         ("lease over, attempts left", seen(own=OVER), Resume(OVER), GiveUp(OVER)),
         ("lease over, attempts spent", seen(own=SPENT), GiveUp(SPENT), GiveUp(SPENT)),
         ("the job is gone, its fetch is not", seen(job=None, own=OVER), Resume(OVER), GiveUp(OVER)),

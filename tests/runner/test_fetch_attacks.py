@@ -1,0 +1,295 @@
+"""What a hostile site can do to time and memory: one table of attacks, the limit that each meets, and what happened.
+
+The fetches run in a process of their own, ten of an attack at once, so that its peak memory is theirs alone; the sites
+run here. These are the only tests that take real time.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import socket
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.outcome import Fetched
+from tests.runner.sites import Answer, Dropped, Visit, entry, response, site
+
+AT_ONCE = 10
+LIMITS = Limits(connect_seconds=0.7, total_seconds=1, max_bytes=8 * 2**20, max_redirects=10)
+MIB = 2**20
+MAX_MEMORY = 200 * MIB
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+GZIP_CHUNKED = OK + b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Attack:
+    name: str
+    limit: str  # which limit ends it
+    expected: str  # the error's type
+    answer: Answer | None = None
+    at_once: bool = False  # answers before it has read anything
+    url: str = ""  # where it is not the site's own
+
+
+def _then_hang(data: bytes) -> Answer:
+    def answer(visit: Visit) -> None:
+        visit.send(data)
+        visit.hang()
+
+    return answer
+
+
+def _drip(start: bytes, endless: bytes) -> Answer:
+    """`start` at once, then a few bytes every now and then, for ever."""
+
+    def answer(visit: Visit) -> None:
+        visit.send(start)
+        while True:
+            visit.drip(endless)
+
+    return answer
+
+
+def _flood(start: bytes, endless: bytes) -> Answer:
+    """`start`, then the same again and again as fast as it goes."""
+    block = endless * max(1, 65536 // len(endless))
+
+    def answer(visit: Visit) -> None:
+        visit.send(start)
+        while not visit.site.ending.is_set():
+            visit.send(block)
+
+    return answer
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@cache
+def _bomb() -> bytes:
+    """400 MiB of zeros in 398 KiB."""
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join(packer.compress(b"\0" * MIB) for _ in range(400)) + packer.flush()
+
+
+def _bomb_answer(coding: str, layers: int, status: str = "200 OK") -> Answer:
+    def answer(visit: Visit) -> None:
+        body = _bomb()
+        for _ in range(layers - 1):
+            body = gzip.compress(body)
+        head = f"HTTP/1.1 {status}\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n"
+        location = "Location: /there\r\n" if visit.target != "/there" else ""
+        visit.send(response() if "302" in status and not location else (head + location + "\r\n").encode() + body)
+
+    return answer
+
+
+def _empty_blocks() -> bytes:
+    """A deflate stream that goes on and never brings a byte: stored blocks of length 0."""
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+def _nothing_in_layers() -> bytes:
+    """16 MiB of empty members, for each few KiB sent."""
+    return gzip.compress(gzip.compress(b"") * (16 * MIB // 20))
+
+
+_turns = count()
+
+
+def _around(pause: float) -> Answer:
+    def answer(visit: Visit) -> None:
+        visit.site.ending.wait(pause)
+        visit.send(response(b"", 302, {"Location": f"/{next(_turns)}"}))
+
+    return answer
+
+
+SERVER_HELLO = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03"
+
+TABLE = [
+    # time
+    Attack("never answers", "total seconds", "timeout", lambda visit: visit.hang()),
+    Attack("accepts and says nothing, TLS", "seconds to connect", "timeout", lambda visit: visit.hang(), True, "https"),
+    Attack("drips its TLS handshake", "seconds to connect", "timeout", _drip(SERVER_HELLO, b"\0"), True, "https"),
+    Attack("drips its status line", "total seconds", "timeout", _drip(b"HTTP/1.1 200 ", b"O")),
+    Attack("drips its headers", "total seconds", "timeout", _drip(OK, b"X: y\r\n")),
+    Attack("drips 100 Continue", "total seconds", "timeout", _drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n")),
+    Attack("drips its body", "total seconds", "timeout", _drip(OK + b"Content-Length: 9999\r\n\r\n", b"x")),
+    Attack("drips its body in chunks", "total seconds", "timeout", _drip(CHUNKED, b"1\r\nx\r\n")),
+    Attack("drips its body without a length", "total seconds", "timeout", _drip(OK + b"\r\n", b"x")),
+    Attack("drips a gzip stream", "total seconds", "timeout", _drip(GZIP_CHUNKED, _chunk(_empty_blocks()))),
+    Attack("drips chunk trailers", "total seconds", "timeout", _drip(CHUNKED + b"0\r\n", b"X: y\r\n")),
+    Attack("stops in the middle", "total seconds", "timeout", _then_hang(OK + b"Content-Length: 9\r\n\r\nhalf")),
+    Attack("redirects for ever, slowly", "total seconds", "timeout", _around(0.3)),
+    Attack("redirects for ever", "redirects", "too-many-redirects", _around(0)),
+    Attack("its name server is silent", "seconds to connect", "dns", url="http://silent.test/"),
+    # memory
+    Attack("redirect with a gzip bomb as its body", "none needed", "fetched", _bomb_answer("gzip", 1, "302 Found")),
+    Attack("gzip bomb", "bytes", "too-large", _bomb_answer("gzip", 1)),
+    Attack("gzip bomb in gzip", "bytes", "too-large", _bomb_answer("gzip, gzip", 2)),
+    Attack("gzip bomb in gzip in gzip", "bytes", "too-large", _bomb_answer("gzip, gzip, gzip", 3)),
+    Attack("gzip that never brings a byte", "total seconds", "timeout", _flood(GZIP_CHUNKED, _chunk(_empty_blocks()))),
+    Attack(
+        "gzip of gzip that never brings a byte",
+        "total seconds",
+        "timeout",
+        _flood(
+            OK + b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip, gzip\r\n\r\n", _chunk(_nothing_in_layers())
+        ),
+    ),
+    Attack(
+        "garbage for ever after a gzip stream",
+        "total seconds",
+        "timeout",
+        _flood(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"x"), b"x" * 65536),
+    ),
+    Attack("endless body", "bytes", "too-large", _flood(OK + b"\r\n", b"x" * 65536)),
+    Attack("says that it is 1 TiB", "bytes", "too-large", _then_hang(response(b"x", length=2**40))),
+    Attack("endless status line", "one line", "invalid-response", _flood(b"HTTP/1.1 200 ", b"x" * 65536)),
+    Attack("endless header", "one line", "invalid-response", _flood(OK + b"X: ", b"x" * 65536)),
+    Attack(
+        "headers of 60 KiB each", "size of the head", "invalid-response", _flood(OK, b"X: " + b"y" * 61_000 + b"\r\n")
+    ),
+    Attack(
+        "endless 100 Continue", "size of the head", "invalid-response", _flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+    ),
+    Attack("endless chunk size", "one line", "connection", _flood(CHUNKED, b"0" * 65536)),
+    Attack("a chunk of length -1", "none is read", "invalid-response", _flood(CHUNKED + b"-1\r\n", b"x" * 65536)),
+    Attack("chunks of one byte", "bytes or seconds", "timeout", _flood(CHUNKED, b"1\r\nx\r\n")),
+    Attack("chunk trailers for ever", "total seconds", "timeout", _flood(CHUNKED + b"0\r\n", b"X: y\r\n")),
+    Attack("cookies", "none needed", "fetched", lambda visit: visit.send(_cookies())),
+]
+
+
+def _cookies() -> bytes:
+    return (
+        OK
+        + b"Content-Length: 0\r\n"
+        + b"".join(
+            b"Set-Cookie: c%d=%b; expires=%b; Path=/\r\n" % (number, b"v" * 1000, b"1 " * 500) for number in range(90)
+        )
+        + b"\r\n"
+    )
+
+
+# The process that fetches
+
+
+def _peak() -> int:
+    """The most memory that this process has had, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage on Linux counts what the parent had when it started this process
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def fetch_all(urls: list[str], limits: Limits, at_once: int = AT_ONCE) -> list[dict[str, Any]]:
+    """Fetch each URL `at_once` times at once; what came, the seconds of the slowest, and the peak memory so far."""
+    over = Event()
+
+    def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        if host == "silent.test":
+            over.wait()
+        return [entry("127.0.0.1", port)]
+
+    policy = AddressPolicy(loopback_allowed=True)
+    fetcher = Fetcher(limits=limits, policy=policy, user_agent="test", getaddrinfo=getaddrinfo)
+
+    def one(url: str) -> tuple[str, float]:
+        started = time.monotonic()
+        outcome = fetcher.fetch(url, Dropped())
+        took = time.monotonic() - started
+        return ("fetched" if isinstance(outcome, Fetched) else str(outcome.error.type)), took
+
+    rows = []
+    with ThreadPoolExecutor(at_once) as pool:
+        for url in urls:
+            results = list(pool.map(one, [url] * at_once))
+            outcomes = sorted({outcome for outcome, _ in results})
+            rows.append({"outcomes": outcomes, "seconds": max(took for _, took in results), "peak": _peak()})
+    over.set()
+    fetcher.close()
+    return rows
+
+
+def _in_a_process(urls: list[str], arguments: str = "LIMITS") -> list[dict[str, Any]]:
+    root = Path(__file__).parent.parent.parent
+    code = f"""
+import json, sys
+from tests.runner.test_fetch_attacks import LIMITS, Limits, fetch_all
+print(json.dumps(fetch_all(json.load(sys.stdin), {arguments})))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, input=json.dumps(urls), capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    rows: list[dict[str, Any]] = json.loads(ran.stdout)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def happened() -> Iterator[dict[str, dict[str, Any]]]:
+    """What each attack did, printed as a table (pytest -s shows it)."""
+    _bomb()
+    with ExitStack() as sites:
+        urls = []
+        for attack in TABLE:
+            if attack.answer is None:
+                urls.append(attack.url)
+                continue
+            running = sites.enter_context(site(attack.answer, at_once=attack.at_once))
+            urls.append(f"{attack.url or 'http'}://127.0.0.1:{running.port}/")
+        rows = dict(zip([attack.name for attack in TABLE], _in_a_process(urls), strict=True))
+    print(f"\n{'attack':42} {'limit':20} {'what happened':20} {'seconds':>7} {'peak MiB':>8}")
+    for attack in TABLE:
+        row = rows[attack.name]
+        what = ", ".join(row["outcomes"])
+        print(f"{attack.name:42} {attack.limit:20} {what:20} {row['seconds']:7.2f} {row['peak'] / MIB:8.0f}")
+    yield rows
+
+
+@pytest.mark.parametrize("attack", TABLE, ids=lambda attack: attack.name)
+def test_gap_3_attack(attack: Attack, happened: dict[str, dict[str, Any]]) -> None:
+    """The fetch ends within its deadline plus a second, in bounded memory, as the failure that it is."""
+    row = happened[attack.name]
+    assert row["outcomes"] == [attack.expected]
+    assert row["seconds"] < LIMITS.total_seconds + 1
+    assert row["peak"] < MAX_MEMORY
+
+
+def test_a_gibibyte_streams_through() -> None:
+    """Under the same bound, where the limit allows it."""
+    block = b"x" * MIB
+
+    def answer(visit: Visit) -> None:
+        visit.send(response(b"", length=1024 * MIB))
+        for _ in range(1024):
+            visit.send(block)
+
+    with site(answer) as running:
+        [row] = _in_a_process([running.url], "Limits(total_seconds=60, max_bytes=2 * 2**30), at_once=1")
+    assert row["outcomes"] == ["fetched"]
+    assert row["peak"] < MAX_MEMORY
+    print(f"\n1 GiB: {row['seconds']:.1f} s, peak {row['peak'] / MIB:.0f} MiB")
