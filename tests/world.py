@@ -88,6 +88,7 @@ class World:
     settings: Settings
     names: dict[str, str]
     clients: dict[str, Any]
+    event_source: Any  # the SQS client that receives and acknowledges, as Lambda's would
     site: Site = field(default_factory=Site)
     now: int = START
     ids: int = 0
@@ -95,6 +96,7 @@ class World:
     seconds_left: float = 1000.0
 
     def __post_init__(self) -> None:
+        self.given = self.settings
         self.wire()
 
     def wire(self) -> None:
@@ -210,11 +212,11 @@ class World:
     def _receive(self, queue: str) -> list[dict[str, Any]]:
         fresh = []
         while True:
-            answer = self.clients["sqs"].receive_message(QueueUrl=self.names[queue], MaxNumberOfMessages=10)
+            answer = self.event_source.receive_message(QueueUrl=self.names[queue], MaxNumberOfMessages=10)
             if not answer.get("Messages"):
                 break
             fresh += [
-                {"messageId": m["MessageId"], "receiptHandle": m["ReceiptHandle"], "body": m["Body"]}
+                {"messageId": m["MessageId"], "receiptHandle": m["ReceiptHandle"], "body": m["Body"], "queue": queue}
                 for m in answer["Messages"]
             ]
         self.messages += fresh
@@ -224,8 +226,15 @@ class World:
         """One invocation with these messages; acknowledged ones are gone, the left ones are the answer."""
         work = self.runner.run_dead_letters if dead_letters else self.runner.run_jobs
         left = set(work(records, lambda: self.seconds_left))
-        self.messages = [m for m in self.messages if m not in records or m["messageId"] in left]
+        self._acknowledge([m for m in self.messages if m in records and m["messageId"] not in left])
         return [record for record in records if record["messageId"] in left]
+
+    def _acknowledge(self, records: list[dict[str, Any]]) -> None:
+        for record in records:
+            self.messages.remove(record)
+            self.event_source.delete_message(
+                QueueUrl=self.names[record["queue"]], ReceiptHandle=record["receiptHandle"]
+            )
 
     def run(self) -> list[dict[str, Any]]:
         """Deliver what there is once, in batches of ten; returns what is left."""
@@ -243,12 +252,37 @@ class World:
             self.pass_time(self.settings.lease_ms + SECOND)
         raise AssertionError(f"messages are still left: {self.messages}")
 
+    def reset(self) -> None:
+        """Empty everything, as if the world were new."""
+        self.settings = self.given
+        self.wire()
+        table, bucket = self.names["TABLE_NAME"], self.names["BUCKET_NAME"]
+        for item in self.clients["dynamodb"].scan(TableName=table)["Items"]:
+            self.clients["dynamodb"].delete_item(TableName=table, Key={"pk": item["pk"]})
+        for key in self.objects():
+            self.clients["s3"].delete_object(Bucket=bucket, Key=key)
+        for upload in self.uploads():
+            self.clients["s3"].abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        self.receive()
+        self.receive_dead_letters()
+        self._acknowledge(list(self.messages))
+        self.site.requests.clear()
+        self.site.answers.clear()
+        self.site.during = None
+        self.now, self.ids, self.seconds_left = START, 0, 1000.0
+
     # What is stored
 
     def items(self) -> dict[str, dict[str, Any]]:
         """The table's items by key, as plain values."""
         found = self.clients["dynamodb"].scan(TableName=self.names["TABLE_NAME"])["Items"]
         return {item["pk"]["S"]: decode_item(item) for item in found}
+
+    def sweep(self) -> None:
+        """Remove what is past its time, as DynamoDB's TTL would some day."""
+        for key, item in self.items().items():
+            if item["sweep_at"] <= self.now // 1000:
+                self.clients["dynamodb"].delete_item(TableName=self.names["TABLE_NAME"], Key={"pk": {"S": key}})
 
     def objects(self) -> set[str]:
         """The bucket's keys."""
@@ -277,9 +311,11 @@ def _clients() -> dict[str, Any]:
 
 
 @contextmanager
-def world(**settings: int) -> Iterator[World]:
-    """A world of its own, with the stack made from the one template."""
+def world(wrap: Callable[[Any], Any] = lambda client: client, **settings: int) -> Iterator[World]:
+    """A world of its own, with the stack made from the one template; `wrap` may put something around each client."""
     with mock_aws():
         chosen = Settings(**settings)  # type: ignore[arg-type]
         clients = _clients()
-        yield World(settings=chosen, names=resources.create(clients["cloudformation"], chosen), clients=clients)
+        names = resources.create(clients["cloudformation"], chosen)
+        wrapped = {name: wrap(client) for name, client in clients.items()}
+        yield World(settings=chosen, names=names, clients=wrapped, event_source=clients["sqs"])

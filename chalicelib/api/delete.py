@@ -52,12 +52,17 @@ def delete_jobs(service: Service, tenant: str, job_ids: Sequence[str]) -> set[st
     left = list(job_ids)
     idle = 0
     alone = False  # one plan to a transaction, once one was refused
+    tried: set[str] = set()
     while left:
         found = service.table.jobs(left)
         jobs = [job for job in found.values() if isinstance(job, Job) and not service.is_gone(job, tenant)]
-        unfinished += [m for m in found.values() if isinstance(m, Mark) and m.fetch_id and m.tenant == tenant]
+        marks = [mark for mark in found.values() if isinstance(mark, Mark) and mark.tenant == tenant]
+        unfinished += [mark for mark in marks if mark.fetch_id is not None]
+        # A write that was made and refused its own repetition, or somebody else's DELETE of the same moment.
+        deleted |= {mark.id for mark in marks if mark.id in tried}
         linked = {job.fetch_id for job in jobs if job.fetch_id is not None}
         fetches = service.table.fetches(linked, now=service.clock()) if linked else {}
+        tried |= {job.id for job in jobs}
         groups = list(_pack(_plans(jobs, fetches, service.terms), limit=1 if alone else TRANSACTION_LIMIT))
         made = service.table.make_all([[operation for plan in group for operation in plan.write] for group in groups])
         done = [plan for group, was_made in zip(groups, made, strict=True) if was_made for plan in group]

@@ -89,7 +89,7 @@ def problem(kind: Kind, detail: str, *, errors: Sequence[FieldError] = (), error
 
 def render(body: Problem) -> str:
     """The problem as JSON text."""
-    return msgspec.json.encode(body).decode()
+    return msgspec.json.encode(body).decode() + "\n"
 
 
 def at(pointer: str, detail: str) -> ProblemError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from chalicelib.api.render import Renderer
 from chalicelib.api.service import Service
 from chalicelib.api.types import BatchRequest, Health, JobRequest, Problem
 from chalicelib.jobs.errors import Unavailable
+
+log = logging.getLogger("fetch_queue.api")
 
 LOCAL_TENANT = "local"
 JOB_POLL_SECONDS = 1
@@ -175,6 +178,8 @@ def _endpoint(app: Chalice, route: Route, service: Callable[[], Service]) -> Cal
         except ProblemError as error:
             return _problem(error.problem, error.headers)
         except Unavailable:
+            if service().open:
+                log.error("table, queue or bucket does not answer; `make run` starts an emulator for them")
             return _problem(
                 problems.problem(
                     problems.UNAVAILABLE,
@@ -211,7 +216,7 @@ def _problem(problem: Problem, headers: Mapping[str, str]) -> Response:
 
 def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:
     return Response(
-        body=msgspec.json.encode(body).decode(),
+        body=msgspec.json.encode(body).decode() + "\n",
         status_code=status,
         headers={"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
     )

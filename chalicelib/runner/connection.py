@@ -99,7 +99,7 @@ class GuardedHTTPConnection(HTTPConnection):
         guard, exchange = self._guard, self._guard.exchange
         seconds = min(guard.connect_seconds, exchange.deadline.left())
         until = guard.now() + seconds
-        failure = failures.connecting_took_too_long(exchange.host, seconds)
+        failure = failures.connecting_took_too_long(exchange.host, guard.connect_seconds)
         name, timeout = self.host, self.timeout
         waiting = guard.judged(name, self.port, seconds)
         self._served = False
@@ -114,7 +114,7 @@ class GuardedHTTPConnection(HTTPConnection):
                     if self.sock:  # not self.close(): http.client would forget the request that it connects for
                         self.sock.close()
                         self.sock = None
-                    failure = self._failure(error, exchange.host, seconds)
+                    failure = self._failure(error, exchange.host, guard.connect_seconds)
                 else:
                     self.sock = cast(Any, TimedSocket(cast(Any, self.sock), guard))
                     return
@@ -148,7 +148,7 @@ class GuardedHTTPConnection(HTTPConnection):
             answer = super().getresponse()
         finally:
             exchange.in_head = False
-        if exchange.head_cut:
+        if exchange.ended:
             answer.close()
             raise Stopped(failures.cut(answered=True))
         return answer

@@ -45,7 +45,7 @@ class Exchange:
     reused: bool = False  # a kept-alive connection was used
     received: int = 0  # bytes of the answer so far
     in_head: bool = False  # the answer's head is being read
-    head_cut: bool = False  # and ended with the connection
+    ended: bool = False  # the site has closed the connection
     address: str | None = None  # the last one judged
     reason: str | None = None  # why it was refused
 
@@ -57,7 +57,7 @@ class Exchange:
         except TimeoutError:
             raise Stopped(failures.out_of_time(self.deadline.seconds)) from None
         self.received += count or 0
-        self.head_cut = self.in_head and not count
+        self.ended = count == 0
         if self.in_head and self.received > HEAD_BYTES:
             raise Stopped(failures.invalid_response(f"the head of the site's answer is over {HEAD_BYTES // 1024} KiB"))
         return count

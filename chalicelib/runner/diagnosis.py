@@ -24,10 +24,11 @@ _CERTIFICATE_PROBLEMS = {
 }
 
 
-def diagnosed(error: BaseException, *, host: str, seconds: float, answered: bool) -> Failure:
+def diagnosed(error: BaseException, *, host: str, seconds: float, answered: bool, ended: bool) -> Failure:
     """What `error`, raised while a request was sent or its answer read, means to the person who submitted the URL.
 
-    `host` is how sentences call the host, `seconds` the limit of the fetch, `answered` whether any of the answer came.
+    `host` is how sentences call the host, `seconds` the limit of the fetch, `answered` whether any of the answer came,
+    `ended` whether the site has closed the connection.
     """
     for cause in _causes(error):
         match cause:
@@ -52,8 +53,10 @@ def diagnosed(error: BaseException, *, host: str, seconds: float, answered: bool
             case HTTPException() | InvalidHeader() | RequestsInvalidHeader():
                 return failures.invalid_response("the head of the site's answer is malformed or too long")
             case ValueError():
-                return failures.invalid_response("the site's answer is malformed")
-    return failures.cut(answered=answered)
+                break
+            case OSError():
+                return failures.cut(answered=answered)
+    return failures.cut(answered=answered) if ended else failures.invalid_response("the site's answer is malformed")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

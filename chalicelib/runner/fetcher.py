@@ -141,7 +141,7 @@ class Fetcher:
         request.prepare_headers(self._headers)
         timeout = (self._limits.connect_seconds, self._limits.total_seconds)  # the exchange's own are shorter
         try:
-            return self._session.send(request, stream=True, allow_redirects=False, timeout=timeout, proxies={})
+            return self._session.send(request, stream=True, allow_redirects=False, timeout=timeout)
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
             raise Stopped(self._diagnosed(error, exchange)) from error
 
@@ -204,8 +204,13 @@ class Fetcher:
             raise Stopped(failures.blocked_redirect()) from error
 
     def _diagnosed(self, error: BaseException, exchange: Exchange) -> Failure:
-        seconds = self._limits.total_seconds
-        return diagnosed(error, host=exchange.host, seconds=seconds, answered=exchange.received > 0)
+        return diagnosed(
+            error,
+            host=exchange.host,
+            seconds=self._limits.total_seconds,
+            answered=exchange.received > 0,
+            ended=exchange.ended,
+        )
 
     def _log_hop(self, url: str, address: str | None, verdict: str, reason: str | None) -> None:
         hop = {"url": _without_credentials(url), "address": address, "verdict": verdict, "reason": reason}

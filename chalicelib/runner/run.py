@@ -154,10 +154,8 @@ class Runner:
             end = self._lead(message, seen, seconds_left, dead_letter)
         except Unavailable:
             end = Left()
-        log.info(
-            "message handled",
-            extra={"job_id": message.job_id, "acknowledged": isinstance(end, Done), "dead_letter": dead_letter},
-        )
+        if isinstance(end, Left):
+            log.info("message left", extra={"job_id": message.job_id, "until": end.until, "dead_letter": dead_letter})
         return end
 
     def _lead(self, message: Message, seen: Seen, seconds_left: Callable[[], float], dead_letter: bool) -> Done | Left:

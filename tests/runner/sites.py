@@ -1,4 +1,4 @@
-"""Web sites on loopback for the tests, well-behaved and hostile: port 0, a thread a connection, ended with the block."""
+"""Web sites on loopback for the tests, well-behaved and hostile; each ends with its `with` block."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The list of hostile and harmless URLs, fetched by the production policy as it is.
 
 Names are resolved from the list's own zone, and the connect call is replaced: it leads every address to a site on
-loopback and records which address was asked for. Public addresses lead to a site that redirects as the list expects, all
-others to one that says INTERNAL-SECRET. A breach is a connection to anything else than the list's public addresses.
+loopback and records which address was asked for. Public addresses lead to a site that redirects as the list expects,
+all others to one that says INTERNAL-SECRET. A breach is a connection to anything else than the list's public addresses.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class World:
     dns: dict[str, list[list[str]]] = field(default_factory=dict)  # answers by look-up number
     looked_up: list[str] = field(default_factory=list)
     asked: list[tuple[str, int]] = field(default_factory=list)
+    patience: list[float] = field(default_factory=list)  # seconds that each connection was given
 
     def addresses(self, host: str) -> list[str]:
         if host in self.dns:
@@ -83,6 +84,7 @@ class World:
         except ValueError:  # a name: whoever asks has judged nothing, so it is led where the name leads now
             asked = _reached(self.addresses(host)[0])
         self.asked.append((asked, port))
+        self.patience.append(timeout)
         if _is_dead(asked):
             raise OSError(errno.EHOSTUNREACH, "No route to host")
         plain, tls = (self.public, self.public_tls) if asked in PUBLIC else (self.internal, self.internal_tls)
@@ -237,6 +239,8 @@ def test_gap_6_ipv4_comes_first_and_every_address_has_its_turn(world: World, fet
     world.asked.clear()
     assert isinstance(fetcher.fetch("http://dead4.test/", Kept()), Fetched)
     assert [address for address, _ in world.asked] == ["93.184.0.1", "93.184.0.2", "93.184.216.34"]
+    first, second, third = world.patience[1:]
+    assert first <= second <= LIMITS.connect_seconds / 2 < third  # one that is silent leaves time for the others
 
 
 @pytest.mark.parametrize("url", ["https://wrong-cert.test/", "https://151.101.1.69/"])

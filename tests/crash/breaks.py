@@ -1,0 +1,230 @@
+"""Breaks the real code on purpose, one clause or one order of writes at a time, in a copy of the tree, and says whether
+the proof catches it: `make prove-breaks`. A proof that catches nothing proves nothing."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PROTOCOL = "chalicelib/storage/protocol.py"
+RUN = "chalicelib/runner/run.py"
+DECIDE = "chalicelib/jobs/decide.py"
+DELETE = "chalicelib/api/delete.py"
+SUBMIT = "chalicelib/api/submit.py"
+TABLE = "chalicelib/storage/table.py"
+BUCKET = "chalicelib/storage/bucket.py"
+
+ALWAYS = '"(attribute_exists(pk) OR attribute_not_exists(pk))"'
+NEVER = '"(attribute_exists(pk) AND attribute_not_exists(pk))"'
+SUITES = ["tests/crash/test_traces.py", "tests/crash/test_model.py", "tests/crash/test_crash_points.py", "tests/crash/test_interleavings.py"]
+SECONDS = 900  # a break that makes the code go round for ever is caught too
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One deliberate mistake: the text `old` of a file becomes `new`."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    redundant: str = ""  # why the code keeps what nothing misses
+
+    def apply(self, tree: Path) -> None:
+        """Break the copy. Raises ValueError where the text is not there just once: the code has moved on."""
+        path = tree / self.path
+        text = path.read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.name}: its text is {text.count(self.old)} times in {self.path}")
+        path.write_text(text.replace(self.old, self.new))
+
+
+REDUNDANT = {
+    # clause by clause: what the proof does not miss, and why it stays
+}
+
+BY_HAND = [
+    Break(
+        "acknowledge at the first look",
+        RUN,
+        "                case decisions.LookAgain():\n                    looked = True\n",
+        "                case decisions.LookAgain():\n                    return Done()\n",
+    ),
+    Break("a loser acknowledges", RUN, "return Done() if own is None or own.finished else Left(own.lease_until)", "return Done()"),
+    Break("acknowledge after a refusal", RUN, "        return Left(now)\n\n    def _has_time", "        return Done()\n\n    def _has_time"),
+    Break("one round only", RUN, "ROUNDS = 5", "ROUNDS = 1"),
+    Break(
+        "the claim's fetch is forgotten",
+        RUN,
+        "            claimed_id = None if seen.claim is None else seen.claim.fetch_id\n",
+        "            claimed_id = None\n",
+    ),
+    Break(
+        "finish before the result is stored",
+        RUN,
+        "                if isinstance(outcome, Fetched):\n                    upload.complete()\n",
+        "                if isinstance(outcome, Fetched):\n"
+        "                    end = self._finish(fetch_id, attempt, self._result(outcome, key))\n"
+        "                    upload.complete()\n                    return end\n",
+    ),
+    Break("a loser's object stays", RUN, "        self._remove(result.key)\n        return _lost(own)", "        return _lost(own)"),
+    Break(
+        "a repeated finish removes its own object",
+        RUN,
+        "if own is not None and own.status is Status.SUCCEEDED and own.attempt == attempt:",
+        "if False:",
+    ),
+    Break("attempts share an object", BUCKET, 'return f"results/{fetch_id}/{attempt}"', 'return f"results/{fetch_id}/1"'),
+    Break("a resume is no new attempt", PROTOCOL, '":next": fetch.attempt + 1', '":next": fetch.attempt'),
+    Break("a join is not counted", PROTOCOL, '"SET jobs = jobs + :one"', '"SET jobs = jobs + :none"'),
+    Break("a failure has no time", PROTOCOL, '"SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",\n            _all(FETCH_UNCHANGED, FETCH_RUNNING)', '"SET #status = :failed, finished_at = :now, #error = :error",\n            _all(FETCH_UNCHANGED, FETCH_RUNNING)'),
+    Break(
+        "the window counts from the clock",
+        PROTOCOL,
+        '":window_start": job.submitted_at - terms.rules.window',
+        '":window_start": now - terms.rules.window',
+    ),
+    Break(
+        "the decision counts from the clock",
+        DECIDE,
+        "claim.submitted_at <= job.submitted_at - rules.window",
+        "claim.submitted_at <= now - rules.window",
+    ),
+    Break("only what is gone is dead", DECIDE, "return fetch is None or (", "return fetch is None or False and ("),
+    Break("a live lease is not respected", DECIDE, "    if own.lease_until > now:\n        return Leave(own.lease_until)\n", ""),
+    Break("attempts never end", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if dead_letter:"),
+    Break("the burial resumes", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if own.attempt >= rules.max_attempts:"),
+    Break("the burial starts", DECIDE, "    if dead_letter:\n        return Fail(job)\n", ""),
+    Break("items are swept with the job", PROTOCOL, "(submitted_at + self.rules.retention + self.rules.window)", "(submitted_at + self.rules.window)"),
+    Break(
+        "the message is sent before the row is put",
+        SUBMIT,
+        "    if service.table.make(protocol.submit_job(job, service.terms)):\n        service.queue.send([Message(job.id, job.url_key)])\n",
+        "    service.queue.send([Message(job.id, job.url_key)])\n    if service.table.make(protocol.submit_job(job, service.terms)):\n",
+        redundant="The message alone finds no job: it is left until the second look, then acknowledged; the row comes too late. "
+        "Every message of a keyed submission is sent again by its replay.",
+    ),
+    Break(
+        "a replay sends no message",
+        SUBMIT,
+        "    service.queue.send([Message(existing.id, existing.url_key)])\n",
+        "",
+    ),
+    Break(
+        "a batch is accepted before its messages are sent",
+        SUBMIT,
+        "    service.queue.send([Message(job.id, job.url_key) for job in jobs])\n    if not service.table.make(protocol.accept_batch(batch)):",
+        "    made = service.table.make(protocol.accept_batch(batch))\n    service.queue.send([Message(job.id, job.url_key) for job in jobs])\n    if not made:",
+    ),
+    Break(
+        "a replayed batch writes every row",
+        SUBMIT,
+        "service.table.put_jobs([job for job in jobs if job.id not in written])",
+        "service.table.put_jobs(jobs)",
+    ),
+    Break("a replayed batch takes no lease", SUBMIT, "    if standing.lease_until > now:\n        raise _in_progress(-(-(standing.lease_until - now) // 1000))\n    mine = replace(standing, lease_until=now + service.batch_lease)\n    if not service.table.make(protocol.take_over_batch(standing, now=now, lease_until=mine.lease_until)):\n        raise _in_progress(1)\n", "    mine = standing\n"),
+    Break("a replayed batch is submitted now", SUBMIT, "    jobs = _jobs(mine, valid)\n", "    jobs = _jobs(replace(mine, submitted_at=now), valid)\n"),
+    Break(
+        "the batch goes before its jobs",
+        DELETE,
+        "    delete_jobs(service, tenant, batch.job_ids())\n    service.table.make(protocol.delete_batch(batch, service.terms))\n",
+        "    service.table.make(protocol.delete_batch(batch, service.terms))\n    delete_jobs(service, tenant, batch.job_ids())\n",
+    ),
+    Break(
+        "a repeated DELETE does not go on",
+        DELETE,
+        "        unfinished += [mark for mark in marks if mark.fetch_id is not None]\n",
+        "",
+    ),
+    Break(
+        "the mark is bare before all is removed",
+        DELETE,
+        "    keys = {mark.result_key",
+        "    service.table.put_bare_marks(marks)\n    keys = {mark.result_key",
+    ),
+    Break("the result is not removed", DELETE, "    service.bucket.delete(sorted(keys))\n", ""),
+    Break("the claim is not removed", DELETE, "    service.table.make_all([protocol.delete_claim(url_key, fetch_id) for url_key, fetch_id in sorted(claims)])\n", ""),
+    Break("a refused DELETE is believed", DELETE, "if was_made for plan in group]", "for plan in group]"),
+    Break("a deleted job leaves no mark", PROTOCOL, 'return [_put(items.mark_item(mark_of(job, terms)), _all(JOB_LIVES, JOB_UNLINKED))]', 'return [_delete(items.job_key(job.id), _all(JOB_LIVES, JOB_UNLINKED), {})]'),
+    Break("the last mark does not name the fetch", PROTOCOL, "return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, result_key=result_key)", "return mark_of(job, terms)"),
+    Break("a conflict counts as made", TABLE, "                    if not reasons & _AGAIN:\n                        raise\n", "                    return True\n"),
+]  # fmt: skip
+
+
+def by_clause() -> Iterator[Break]:
+    """Each clause of each condition, dropped: from an AND it becomes always true, from an OR never."""
+    text = (ROOT / PROTOCOL).read_text()
+    lines = text.splitlines(keepends=True)
+    clauses = set(re.findall(r"^([A-Z_]+) = \"", text, re.MULTILINE))
+    for function in ast.parse(text).body:
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        alternatives = {
+            name.id
+            for call in ast.walk(function)
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "_any"
+            for name in ast.walk(call)
+            if isinstance(name, ast.Name)
+        }
+        body = "".join(lines[function.lineno - 1 : function.end_lineno])
+        for clause in dict.fromkeys(re.findall(r"\b[A-Z_]+\b", body)):
+            if clause in clauses:
+                dropped = NEVER if clause in alternatives else ALWAYS
+                name = f"{function.name}: without {clause}"
+                broken = re.sub(rf"\b{clause}\b", lambda _, dropped=dropped: dropped, body)
+                yield Break(name, PROTOCOL, body, broken, REDUNDANT.get(name, ""))
+        if "_any(" in body:
+            name = f"{function.name}: any claim may be replaced"
+            yield Break(name, PROTOCOL, body, body.replace("CLAIM_FREE,", f"{ALWAYS},"))
+
+
+def caught(broken: Break) -> tuple[Break, str]:
+    """Break a copy and run the proof on it; returns how it ended."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fetch-queue-break-") as directory:
+        tree = Path(directory) / "tree"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", ".emulator", "__pycache__", ".*_cache"))
+        broken.apply(tree)
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *SUITES]
+        try:
+            ran = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            return broken, "caught    by going round for ever"
+    if ran.returncode == 0:
+        return broken, "NOT CAUGHT"
+    first = re.search(r"^FAILED (?:tests/crash/)?(\S+)", ran.stdout, re.MULTILINE)
+    if first is None:
+        return broken, f"ERROR: {ran.stdout[-300:]}{ran.stderr[-300:]}"
+    return broken, f"caught    {time.monotonic() - began:4.0f} s  by {first[1]}"
+
+
+def main() -> None:
+    """Try every break, or those whose name contains an argument; exits 1 when one is neither caught nor explained."""
+    words = sys.argv[1:]
+    breaks = [b for b in [*by_clause(), *BY_HAND] if not words or any(word in b.name for word in words)]
+    unexplained = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for broken, verdict in pool.map(caught, breaks):
+            if verdict == "NOT CAUGHT" and broken.redundant:
+                verdict = f"redundant: {broken.redundant}"
+            elif not verdict.startswith("caught"):
+                unexplained += 1
+            print(f"{broken.name:58} {verdict}", flush=True)
+    print(f"{len(breaks)} breaks, {unexplained} neither caught nor explained")
+    sys.exit(unexplained > 0)
+
+
+if __name__ == "__main__":
+    main()

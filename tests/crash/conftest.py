@@ -1,0 +1,26 @@
+"""A world whose AWS calls are stepped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.scenarios import Stage, stage
+from tests.crash.stepping import Conductor
+from tests.world import World, world
+
+
+@pytest.fixture(scope="module")
+def crash_world() -> Iterator[tuple[World, Conductor]]:
+    """One world for all cases of a module, emptied for each."""
+    conductor = Conductor()
+    with world(conductor.client) as w:
+        yield w, conductor
+
+
+@pytest.fixture
+def s(crash_world: tuple[World, Conductor]) -> Iterator[Stage]:
+    """An empty stage."""
+    with stage(*crash_world) as ready:
+        yield ready

@@ -1,0 +1,154 @@
+"""What must hold whatever happened: DESIGN's invariants, checked against table, queue, bucket and the site's own count,
+after the world has gone on for as long as there was anything to do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.storage.queue import Message
+from tests.world import MINUTE, World
+
+ENDS = {"succeeded", "failed"}
+
+
+@dataclass
+class Ledger:
+    """What the clients were told, and what went wrong on the way."""
+
+    accepted: dict[str, str] = field(default_factory=dict)  # job id -> URL, for each 202
+    deleted: set[str] = field(default_factory=set)  # job ids, for each 204
+    doubtful: set[str] = field(default_factory=set)  # job ids whose DELETE was not answered
+    excused: Counter[str] = field(default_factory=Counter)  # URL -> how many more requests the site may have seen
+    crashes: int = 0
+    lost_answers: int = 0
+
+    def accept(self, *jobs: dict[str, Any]) -> None:
+        """Note jobs of a 202."""
+        self.accepted |= {job["id"]: job["url"] for job in jobs}
+
+
+class Broken(AssertionError):
+    """An invariant does not hold; the text says which, by its number, and how."""
+
+
+def settle(w: World) -> None:
+    """Deliver everything that is left, with leases running out in between, until nothing is."""
+    for _ in range(12):
+        left = w.run()
+        dead = w.receive_dead_letters()
+        if dead:
+            w.deliver(dead, dead_letters=True)
+        if not left:
+            return
+        w.pass_time(w.settings.lease_ms + 1000)
+    raise Broken(f"3: messages never end: {w.messages}")
+
+
+def check(w: World, ledger: Ledger) -> None:
+    """Every invariant, now that the world is settled. Leaves the world as it was, but for time and redeliveries."""
+    stored = w.items()
+    living = {job_id: url for job_id, url in ledger.accepted.items() if job_id not in ledger.deleted}
+    _jobs_end_and_can_be_read(w, living, ledger)
+    _deleted_ones_are_gone(w, ledger)
+    _requests(w, ledger)
+    _counts(stored)
+    _objects(w, stored, ledger)
+    _redelivery(w, living)
+    _nothing_is_blocked(w, ledger)
+
+
+def _jobs_end_and_can_be_read(w: World, living: dict[str, str], ledger: Ledger) -> None:
+    for job_id, url in living.items():
+        answer = w.request("GET", f"/jobs/{job_id}")
+        if answer.status_code == 404 and job_id in ledger.doubtful:
+            continue
+        if answer.status_code != 200:
+            raise Broken(f"1: {job_id} was accepted and is {answer.status_code}")
+        job = answer.json_body
+        if job["status"] not in ENDS:
+            raise Broken(f"3: {job_id} stays {job['status']}")
+        if job["status"] == "succeeded":
+            result = w.request("GET", f"/jobs/{job_id}/result")
+            if result.status_code != 200 or hashlib.sha256(result.body).hexdigest() != job["result"]["sha256"]:
+                raise Broken(f"4: the result of {job_id} is {result.status_code} {result.body[:60]!r}")
+            if job["result"]["size"] != len(result.body):
+                raise Broken(f"4: the result of {job_id} has another size")
+            if url.encode() not in result.body:
+                raise Broken(f"4: the result of {job_id} is not of {url}")
+
+
+def _deleted_ones_are_gone(w: World, ledger: Ledger) -> None:
+    for job_id in ledger.deleted:
+        for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/result"):
+            if w.request("GET", path).status_code != 404:
+                raise Broken(f"5: {path} can be read after 204")
+
+
+def _requests(w: World, ledger: Ledger) -> None:
+    for url, count in w.site.requests.items():
+        most = 1 + ledger.excused[url] + ledger.crashes
+        if count > most:
+            raise Broken(f"2: {url} was fetched {count} times; {most} are excused")
+
+
+def _counts(stored: dict[str, Any]) -> None:
+    linked = Counter(item["fetch_id"] for key, item in stored.items() if key.startswith("JOB#") and "url" in item and "fetch_id" in item)
+    fetches = {key.removeprefix("FETCH#"): item["jobs"] for key, item in stored.items() if key.startswith("FETCH#")}
+    if dict(linked) != fetches:
+        raise Broken(f"5: jobs linked {dict(linked)}, fetches count {fetches}")
+
+
+def _objects(w: World, stored: dict[str, Any], ledger: Ledger) -> None:
+    named = {item["result"]["key"] for key, item in stored.items() if key.startswith("FETCH#") and "result" in item}
+    unnamed = w.objects() - named
+    if unnamed and not ledger.crashes:
+        raise Broken(f"6: no record names {sorted(unnamed)}")
+    # An upload whose id nobody heard can only be left to the bucket's lifecycle.
+    if w.uploads() and not ledger.crashes and not ledger.lost_answers:
+        raise Broken("6: parts of an upload stay")
+
+
+def _redelivery(w: World, living: dict[str, str]) -> None:
+    before = w.items()
+    requests = w.site.requests.copy()
+    for job_id in reversed(living):
+        key = before.get(f"JOB#{job_id}", {}).get("url_key")
+        if key is not None:
+            record = {"messageId": job_id, "receiptHandle": "none", "body": Message(job_id, key).body()}
+            if w.deliver([record]):
+                raise Broken(f"8: a redelivery of {job_id} is left")
+    if (w.items(), w.site.requests) != (before, requests):
+        raise Broken("8: a redelivery changed something")
+
+
+def _nothing_is_blocked(w: World, ledger: Ledger) -> None:
+    """Whatever state a URL is in, a new submission of it ends."""
+    for url in sorted(set(ledger.accepted.values())):
+        w.pass_time(MINUTE)
+        told = w.site.answers.pop(url, None)
+        job_id = w.submit(url)["id"]
+        settle(w)
+        if w.job(job_id)["status"] != "succeeded":
+            raise Broken(f"7: {url} cannot be fetched any more")
+        if w.request("DELETE", f"/jobs/{job_id}").status_code != 204:
+            raise Broken(f"5: {job_id} cannot be deleted")
+        if told is not None:
+            w.site.answers[url] = told
+
+
+def check_clean(w: World, ledger: Ledger) -> None:
+    """Delete all that is left: only marks stay."""
+    for job_id in ledger.accepted:
+        if job_id not in ledger.deleted:
+            w.request("DELETE", f"/jobs/{job_id}")
+    stored = w.items()
+    jobs = {key for key, item in stored.items() if key.startswith("JOB#") and "url" in item}
+    unknown = {key.removeprefix("JOB#") for key in jobs} - set(ledger.accepted)
+    left = {key for key in stored if key.startswith(("FETCH#", "URL#"))} | jobs
+    if not unknown and left and not ledger.crashes:
+        raise Broken(f"5: after all jobs are deleted there is still {sorted(left)}")
+    if not unknown and any(key.startswith("FETCH#") for key in left):
+        raise Broken(f"5: fetches of nobody stay: {sorted(left)}")

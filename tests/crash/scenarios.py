@@ -1,0 +1,438 @@
+"""What the operations are tried in: a world made ready, the operations, and what the clients have been told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.crash.invariants import Ledger
+from tests.crash.stepping import Conductor, Operation
+from tests.world import SECOND, World, failure
+
+URL = "https://a.example/"
+OTHER = "https://b.example/"
+BAD = "https://bad.example/"
+LARGE = "https://large.example/"
+KEY = {"Idempotency-Key": "k"}
+LATE_KEY = {"Idempotency-Key": "late"}
+
+
+@dataclass
+class Stage:
+    """A world that is ready, with what a scenario's operations need."""
+
+    w: World
+    conductor: Conductor
+    ledger: Ledger = field(default_factory=Ledger)
+
+    # Making ready: not stepped
+
+    def submit(self, url: str = URL) -> str:
+        """A job that was accepted; its message is on the queue."""
+        job = self.w.submit(url)
+        self.ledger.accept(job)
+        job_id: str = job["id"]
+        return job_id
+
+    def message(self, url: str = URL) -> tuple[str, list[dict[str, Any]]]:
+        """A job that was accepted, and its message, received."""
+        job_id = self.submit(url)
+        return job_id, self.w.receive()
+
+    def finished(self, url: str = URL) -> str:
+        """A job whose fetch is finished."""
+        job_id, records = self.message(url)
+        self.w.deliver(records)
+        self.w.pass_time(SECOND)
+        return job_id
+
+    def crashed(self, url: str = URL) -> tuple[str, list[dict[str, Any]]]:
+        """A job whose worker died in the middle of its fetch; the lease still runs."""
+        job_id, records = self.message(url)
+
+        def die(asked: str) -> None:
+            raise ZeroDivisionError  # the one message's own fault: it is left
+
+        self.w.site.during = die
+        self.w.deliver(records)
+        self.w.site.during = None
+        self.ledger.excused[url] += 1
+        return job_id, records
+
+    # The operations
+
+    def run(self, name: str, records: list[dict[str, Any]]) -> Operation:
+        """An invocation of the job runner."""
+        return Operation(name, lambda: self.w.deliver(records))
+
+    def run_later(self, name: str, records: list[dict[str, Any]], after: int) -> Operation:
+        """An invocation that comes when so much time has passed."""
+
+        def body() -> None:
+            self.w.pass_time(after)
+            self.w.deliver(records)
+
+        return Operation(name, body, eager=False)
+
+    def run_whatever_is_there(self, name: str) -> Operation:
+        """An invocation with what the queue has by then."""
+        return Operation(name, lambda: self.w.deliver(self.w.receive()), eager=False)
+
+    def bury(self, name: str, records: list[dict[str, Any]]) -> Operation:
+        """An invocation of the dead letters' runner."""
+        return Operation(name, lambda: self.w.deliver(records, dead_letters=True))
+
+    def post(self, name: str, path: str, body: dict[str, Any], headers: dict[str, str] = KEY) -> Operation:
+        """A client's submission; what it is told counts."""
+
+        def send() -> None:
+            answer = self.w.request("POST", path, body, headers)
+            if answer.status_code == 202:
+                self.ledger.accept(*answer.json_body.get("jobs", [answer.json_body]))
+
+        return Operation(name, send)
+
+    def delete(self, name: str, job_id: str) -> Operation:
+        """A client's DELETE of a job; 204 counts, and 404 where it was deleted before."""
+
+        return Operation(name, lambda: self._delete(f"/jobs/{job_id}", {job_id}))
+
+    def delete_batch(self, name: str, batch: dict[str, Any]) -> Operation:
+        """A client's DELETE of a batch."""
+        return Operation(name, lambda: self._delete(f"/batches/{batch['id']}", {job["id"] for job in batch["jobs"]}))
+
+    def _delete(self, path: str, job_ids: set[str]) -> None:
+        repeated = job_ids <= self.ledger.doubtful
+        self.ledger.doubtful |= job_ids
+        status = self.w.request("DELETE", path).status_code
+        if status == 204 or (status == 404 and repeated):
+            self.ledger.deleted |= job_ids
+            self.ledger.doubtful -= job_ids
+
+
+Make = Callable[[Stage], list[Operation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Operations that meet, in a world that was made ready."""
+
+    name: str
+    make: Make
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SINGLE: list[Scenario] = []
+PAIRS: list[Scenario] = []
+
+
+def single(make: Make) -> Make:
+    """One operation, to be killed at each of its calls."""
+    SINGLE.append(Scenario(make.__name__, make))
+    return make
+
+
+def pair(make: Make) -> Make:
+    """Operations that take turns in every order."""
+    PAIRS.append(Scenario(make.__name__, make))
+    return make
+
+
+def again(operation: Operation) -> Operation:
+    """The same, by a client that repeats what it had no answer to."""
+    return replace(Operation(operation.name + " again", operation.body))
+
+
+# One operation
+
+
+@single
+def submit_one(s: Stage) -> list[Operation]:
+    return [s.post("submit", "/jobs", {"url": URL})]
+
+
+@single
+def submit_a_batch(s: Stage) -> list[Operation]:
+    return [s.post("submit", "/batches", {"urls": [URL, OTHER, URL]})]
+
+
+@single
+def submit_a_batch_again_after_its_handler_died(s: Stage) -> list[Operation]:
+    first = s.post("submit", "/batches", {"urls": [URL, OTHER, URL]})
+    first.fault = _died_before_accepting()
+    s.conductor.run(first)
+    s.w.run()
+    s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+    return [s.post("submit again", "/batches", {"urls": [URL, OTHER, URL]})]
+
+
+def _died_before_accepting() -> Any:
+    from tests.crash.stepping import Fault, Side
+
+    return Fault(3, Side.BEFORE)
+
+
+@single
+def run_a_new_url(s: Stage) -> list[Operation]:
+    return [s.run("run", s.message()[1])]
+
+
+@single
+def run_a_large_one(s: Stage) -> list[Operation]:
+    s.w.site.answers[LARGE] = [LARGE.encode() + b"." * (9 * 2**20)]
+    return [s.run("run", s.message(LARGE)[1])]
+
+
+@single
+def run_a_join(s: Stage) -> list[Operation]:
+    s.finished()
+    return [s.run("run", s.message()[1])]
+
+
+@single
+def run_one_that_fails(s: Stage) -> list[Operation]:
+    s.w.site.answers[BAD] = [failure(404)]
+    return [s.run("run", s.message(BAD)[1])]
+
+
+@single
+def run_one_that_is_retried(s: Stage) -> list[Operation]:
+    s.w.site.answers[BAD] = [failure(503, retryable=True), b"at last " + BAD.encode()]
+    s.ledger.excused[BAD] += 1
+    return [s.run("run", s.message(BAD)[1])]
+
+
+@single
+def run_its_second_attempt(s: Stage) -> list[Operation]:
+    s.w.site.answers[BAD] = [failure(503, retryable=True), b"at last " + BAD.encode()]
+    s.ledger.excused[BAD] += 1
+    _, records = s.message(BAD)
+    s.w.deliver(records)
+    return [s.run_later("run", records, 10 * SECOND)]
+
+
+@single
+def run_after_a_crash(s: Stage) -> list[Operation]:
+    _, records = s.crashed()
+    return [s.run_later("run", records, s.w.settings.lease_ms)]
+
+
+@single
+def give_up(s: Stage) -> list[Operation]:
+    s.w.settings = replace(s.w.settings, max_attempts=1)
+    s.w.wire()
+    _, records = s.crashed()
+    return [s.run_later("run", records, s.w.settings.lease_ms)]
+
+
+@single
+def run_after_a_failure(s: Stage) -> list[Operation]:
+    s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+    s.ledger.excused[BAD] += 1
+    s.finished(BAD)
+    return [s.run("run", s.message(BAD)[1])]
+
+
+@single
+def run_a_deleted_job(s: Stage) -> list[Operation]:
+    job_id, records = s.message()
+    s.conductor.run(s.delete("delete", job_id))
+    return [s.run("run", records)]
+
+
+@single
+def run_a_deleted_leader_that_is_shared(s: Stage) -> list[Operation]:
+    job_id, records = s.crashed()
+    s.submit()
+    s.w.run()
+    s.conductor.run(s.delete("delete", job_id))
+    return [s.run_later("run", records, s.w.settings.lease_ms)]
+
+
+@single
+def bury_one_that_never_started(s: Stage) -> list[Operation]:
+    return [s.bury("bury", s.message()[1])]
+
+
+@single
+def bury_one_whose_worker_died(s: Stage) -> list[Operation]:
+    _, records = s.crashed()
+    s.w.pass_time(s.w.settings.lease_ms)
+    return [s.bury("bury", records)]
+
+
+@single
+def delete_a_queued_job(s: Stage) -> list[Operation]:
+    return [s.delete("delete", s.submit())]
+
+
+@single
+def delete_a_sharer(s: Stage) -> list[Operation]:
+    s.finished()
+    sharer = s.finished()
+    return [s.delete("delete", sharer)]
+
+
+@single
+def delete_the_last(s: Stage) -> list[Operation]:
+    return [s.delete("delete", s.finished())]
+
+
+@single
+def delete_one_that_runs(s: Stage) -> list[Operation]:
+    job_id, _ = s.crashed()
+    return [s.delete("delete", job_id)]
+
+
+@single
+def delete_a_failed_one(s: Stage) -> list[Operation]:
+    s.w.site.answers[BAD] = [failure(404)]
+    return [s.delete("delete", s.finished(BAD))]
+
+
+@single
+def delete_a_batch(s: Stage) -> list[Operation]:
+    batch = s.w.submit_batch([URL, OTHER, URL])
+    s.ledger.accept(*batch["jobs"])
+    s.w.run()
+    return [s.delete_batch("delete", batch)]
+
+
+# Operations that meet
+
+
+@pair
+def two_runs_of_one_url(s: Stage) -> list[Operation]:
+    _, one = s.message()
+    _, two = s.message()
+    return [s.run("J1", one), s.run("J2", two)]
+
+
+@pair
+def two_runs_after_a_failure(s: Stage) -> list[Operation]:
+    s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+    s.ledger.excused[BAD] += 1
+    s.finished(BAD)
+    _, one = s.message(BAD)
+    _, two = s.message(BAD)
+    return [s.run("J1", one), s.run("J2", two)]
+
+
+@pair
+def a_failing_run_and_a_join(s: Stage) -> list[Operation]:
+    s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+    s.ledger.excused[BAD] += 1
+    _, one = s.message(BAD)
+    s.w.pass_time(SECOND)
+    _, two = s.message(BAD)
+    return [s.run("J1", one), s.run("J2", two)]
+
+
+@pair
+def a_run_and_its_redelivery(s: Stage) -> list[Operation]:
+    _, records = s.message()
+    return [s.run("first", records), s.run("second", records)]
+
+
+@pair
+def a_run_and_a_delete(s: Stage) -> list[Operation]:
+    job_id, records = s.message()
+    s.ledger.excused[URL] += 1
+    return [s.run("run", records), s.delete("delete", job_id)]
+
+
+@pair
+def a_join_and_the_delete_of_the_last_sharer(s: Stage) -> list[Operation]:
+    first = s.finished()
+    s.ledger.excused[URL] += 1
+    _, records = s.message()
+    return [s.run("join", records), s.delete("delete", first)]
+
+
+@pair
+def two_deletes_of_a_shared_fetch(s: Stage) -> list[Operation]:
+    first, second = s.finished(), s.finished()
+    return [s.delete("D1", first), s.delete("D2", second)]
+
+
+@pair
+def two_deletes_of_one_job(s: Stage) -> list[Operation]:
+    first = s.finished()
+    s.finished()
+    return [s.delete("D1", first), s.delete("D2", first)]
+
+
+@pair
+def two_deletes_of_the_last_job(s: Stage) -> list[Operation]:
+    job_id = s.finished()
+    return [s.delete("D1", job_id), s.delete("D2", job_id)]
+
+
+@pair
+def a_finish_after_a_lost_lease(s: Stage) -> list[Operation]:
+    _, records = s.message()
+    s.ledger.excused[URL] += 1
+    return [s.run("slow", records), s.run_later("quick", records, s.w.settings.lease_ms)]
+
+
+@pair
+def two_resumes(s: Stage) -> list[Operation]:
+    _, records = s.crashed()
+    s.w.pass_time(s.w.settings.lease_ms)
+    return [s.run("R1", records), s.run("R2", records)]
+
+
+@pair
+def a_resume_and_a_burial(s: Stage) -> list[Operation]:
+    _, records = s.crashed()
+    s.w.pass_time(s.w.settings.lease_ms)
+    return [s.run("run", records), s.bury("bury", records)]
+
+
+@pair
+def a_late_run_and_a_burial(s: Stage) -> list[Operation]:
+    _, records = s.message()
+    s.ledger.excused[URL] += 1
+    return [s.run("run", records), s.bury("bury", records)]
+
+
+@pair
+def a_batch_and_the_runs_of_its_first_jobs(s: Stage) -> list[Operation]:
+    return [s.post("submit", "/batches", {"urls": [URL, OTHER]}), s.run_whatever_is_there("run")]
+
+
+@pair
+def two_submissions_with_one_key(s: Stage) -> list[Operation]:
+    return [s.post("S1", "/jobs", {"url": URL}), s.post("S2", "/jobs", {"url": URL})]
+
+
+@pair
+def two_batches_with_one_key(s: Stage) -> list[Operation]:
+    return [s.post("S1", "/batches", {"urls": [URL, OTHER]}), s.post("S2", "/batches", {"urls": [URL, OTHER]})]
+
+
+@pair
+def a_run_and_the_delete_of_its_batch(s: Stage) -> list[Operation]:
+    batch = s.w.submit_batch([URL, URL])
+    s.ledger.accept(*batch["jobs"])
+    s.ledger.excused[URL] += 1
+    return [s.run("run", s.w.receive()), s.delete_batch("delete", batch)]
+
+
+@pair
+def a_late_repeat_of_a_submission_and_a_delete(s: Stage) -> list[Operation]:
+    s.conductor.run(s.post("submit", "/jobs", {"url": URL}))
+    (job_id,) = s.ledger.accepted
+    return [s.post("submit again", "/jobs", {"url": URL}), s.delete("delete", job_id)]
+
+
+@contextmanager
+def stage(w: World, conductor: Conductor) -> Iterator[Stage]:
+    """A stage whose world is empty at the beginning."""
+    w.reset()
+    conductor.trace.clear()
+    yield Stage(w, conductor)

@@ -1,0 +1,351 @@
+"""Histories that broke earlier protocols of this kind, each the shortest of its sort, run on the real code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.crash.invariants import check, check_clean, settle
+from tests.crash.scenarios import BAD, KEY, URL, Stage
+from tests.crash.stepping import Fault, Side
+from tests.world import HOUR, MINUTE, SECOND, failure
+
+READ, WRITE = 1, 1  # a run's calls: the reading of all three items, then one write
+
+
+def end(s: Stage) -> None:
+    """The world goes on, and every promise holds."""
+    settle(s.w)
+    check(s.w, s.ledger)
+    check_clean(s.w, s.ledger)
+
+
+class TestNobodyLeads:
+    """A message that is acknowledged while its fetch is unfinished leaves those who share it running for ever."""
+
+    def test_the_leaders_job_is_deleted(self, s: Stage) -> None:
+        """The message leads its fetch although its job is gone."""
+        job_id, records = s.crashed()
+        delete = s.delete("DELETE J1", job_id)
+        s.conductor.begin(delete, 1)  # has read the job
+        sharer = s.submit()
+        s.w.deliver(s.w.receive())
+        s.conductor.finish(delete)
+        s.w.pass_time(s.w.settings.lease_ms)
+        assert s.w.deliver(records) == []
+        assert s.w.job(sharer)["status"] == "succeeded"
+        end(s)
+
+    def test_the_claim_moved_on(self, s: Stage) -> None:
+        """A message finds its own fetch by its own id, whatever the claim names."""
+        first, one = s.message()
+        s.w.pass_time(HOUR)
+        second, two = s.message()
+        run_one, run_two = s.run("J1", one), s.run("J2", two)
+        s.conductor.begin(run_one, READ)
+        s.conductor.begin(run_two, READ)
+        s.conductor.make_calls(run_one, WRITE)
+        s.conductor.kill(run_one)
+        s.ledger.excused[URL] += 2  # two windows, one crash
+        s.conductor.finish(run_two)
+        s.w.pass_time(s.w.settings.lease_ms)
+        assert s.w.deliver(one) == []
+        assert s.w.job(first)["status"] == s.w.job(second)["status"] == "succeeded"
+        end(s)
+
+    def test_a_refusal_is_no_reason_to_acknowledge(self, s: Stage) -> None:
+        """A duplicate whose start is refused looks again and finds a fetch to lead."""
+        job_id, records = s.message()
+        a, b = s.run("A", records), s.run("B", records)
+        s.conductor.begin(a, READ)
+        s.conductor.begin(b, READ + WRITE)
+        s.conductor.kill(b)
+        s.ledger.excused[URL] += 1
+        sharer = s.submit()
+        s.w.deliver(s.w.receive())
+        s.conductor.run(s.delete("DELETE J1", job_id))
+        s.conductor.finish(a)
+        assert s.w.messages, "the message must be left"
+        s.w.pass_time(s.w.settings.lease_ms)
+        s.w.run()
+        assert s.w.job(sharer)["status"] == "succeeded"
+        end(s)
+
+    def test_a_reading_is_not_one_moment(self, s: Stage) -> None:
+        """Own fetch read before a start and job after it: only a second look may acknowledge."""
+        job_id, records = s.message()
+        real = s.w.table.seen
+        looks = []
+
+        def torn(*arguments: object, **options: object) -> object:
+            seen = real(*arguments, **options)  # type: ignore[arg-type]
+            looks.append(seen)
+            if len(looks) == 1:  # as if the job were read when B had linked it, the fetch before
+                job = seen[0].job
+                assert job is not None
+                b = s.run("B", records)
+                s.conductor.begin(b, READ + WRITE)
+                s.conductor.kill(b)
+                s.ledger.excused[URL] += 1
+                return [replace(seen[0], job=replace(job, fetch_id=job.id))]
+            return seen
+
+        s.w.table.seen = torn  # type: ignore[method-assign, assignment]
+        assert s.w.deliver(records) == records
+        del s.w.table.seen  # type: ignore[method-assign]
+        s.w.pass_time(s.w.settings.lease_ms)
+        s.w.deliver(records)
+        assert s.w.job(job_id)["status"] == "succeeded"
+        end(s)
+
+    def test_a_loser_does_not_acknowledge(self, s: Stage) -> None:
+        """A worker that lost its lease leaves the message: its successor may be dead."""
+        job_id, records = s.message()
+        a = s.run("A", records)
+        s.conductor.begin(a, READ + WRITE + 1)  # its result is stored, finish is next
+        s.w.pass_time(s.w.settings.lease_ms)
+        b = s.run("B", records)
+        s.conductor.begin(b, READ + WRITE)
+        s.conductor.kill(b)
+        s.ledger.excused[URL] += 2
+        s.ledger.crashes += 1
+        s.conductor.finish(a)
+        assert s.w.messages
+        s.w.pass_time(s.w.settings.lease_ms)
+        s.w.run()
+        assert (s.w.job(job_id)["status"], s.w.job(job_id)["attempts"]) == ("succeeded", 3)
+        end(s)
+
+
+class TestOneFetchToAJob:
+    """A job that has its fetch gets no other, and is counted once."""
+
+    def test_a_duplicate_does_not_count_twice(self, s: Stage) -> None:
+        """With its one job goes the fetch."""
+        job_id, records = s.message()
+        a, b = s.run("A", records), s.run("B", records)
+        s.conductor.begin(a, READ)
+        s.conductor.begin(b, READ)
+        s.conductor.make_calls(a, WRITE)
+        s.conductor.finish(b)
+        s.conductor.finish(a)
+        assert s.w.items()[f"FETCH#{job_id}"]["jobs"] == 1
+        end(s)
+
+    def test_a_slow_duplicate_does_not_move_a_finished_job(self, s: Stage) -> None:
+        """A failed job stays with its own failure, though another fetch of the URL runs by now."""
+        s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+        s.ledger.excused[BAD] += 1
+        first, records = s.message(BAD)
+        slow = s.run("slow", records)
+        s.conductor.begin(slow, READ)
+        s.w.deliver(records)
+        s.w.pass_time(SECOND)
+        s.finished(BAD)
+        s.conductor.finish(slow)
+        job = s.w.job(first)
+        assert (job["status"], job["reused"]) == ("failed", False)
+        end(s)
+
+    def test_a_finished_fetch_is_not_begun_again(self, s: Stage) -> None:
+        """A duplicate that read "no fetch yet" before it all cannot put it anew."""
+        job_id, records = s.message()
+        slow = s.run("slow", records)
+        s.conductor.begin(slow, READ)
+        s.w.deliver(records)
+        s.conductor.finish(slow)
+        assert s.w.job(job_id)["attempts"] == 1
+        end(s)
+
+
+class TestADeleteThatDies:
+    """What a crash in a DELETE leaves blocks nobody, and its repeat finishes it."""
+
+    def test_after_the_transaction(self, s: Stage) -> None:
+        """The claim on a fetch that is gone is no claim."""
+        job_id = s.finished()
+        delete = s.delete("DELETE", job_id)
+        delete.fault = Fault(2, Side.AFTER)
+        s.conductor.run(delete)
+        s.ledger.crashes += 1
+        assert any(key.startswith("URL#") for key in s.w.items())
+        again = s.submit()
+        s.w.run()
+        assert s.w.job(again)["status"] == "succeeded"
+        s.conductor.run(s.delete("DELETE again", job_id))
+        assert job_id in s.ledger.deleted
+        assert s.w.job(again)["status"] == "succeeded"
+        end(s)
+
+
+class TestDeadLetters:
+    """Nothing that is done is undone, nothing that is dead comes back."""
+
+    def test_one_copy_is_buried_while_another_runs(self, s: Stage) -> None:
+        """The burial waits for the lease."""
+        job_id, records = s.message()
+        run = s.run("run", records)
+        s.conductor.begin(run, READ + WRITE)
+        assert s.w.deliver(records, dead_letters=True) == records
+        s.conductor.finish(run)
+        assert s.w.job(job_id)["status"] == "succeeded"
+        end(s)
+
+    def test_a_resume_after_the_burial(self, s: Stage) -> None:
+        """A fetch that failed is not taken up again."""
+        job_id, records = s.crashed()
+        s.w.pass_time(s.w.settings.lease_ms)
+        resume = s.run("resume", records)
+        s.conductor.begin(resume, READ)
+        s.w.deliver(list(records), dead_letters=True)
+        before = s.w.site.requests[URL]
+        s.conductor.finish(resume)
+        assert (s.w.job(job_id)["status"], s.w.site.requests[URL]) == ("failed", before)
+        s.ledger.excused[URL] += 1
+        end(s)
+
+
+class TestADeleteThatMeets:
+    """A DELETE and a start, a finish, another DELETE."""
+
+    def test_a_start(self, s: Stage) -> None:
+        """DELETE read "no fetch yet": its write is refused and it looks again."""
+        job_id, records = s.message()
+        delete = s.delete("DELETE", job_id)
+        s.conductor.begin(delete, 1)
+        run = s.run("run", records)
+        s.conductor.begin(run, READ + WRITE)
+        s.conductor.finish(delete)
+        s.conductor.finish(run)
+        assert job_id in s.ledger.deleted
+        assert s.w.objects() == set()
+        s.ledger.excused[URL] += 1
+        end(s)
+
+    def test_a_finish(self, s: Stage) -> None:
+        """DELETE read "running, no object": the object is removed all the same."""
+        job_id, records = s.message()
+        run = s.run("run", records)
+        s.conductor.begin(run, READ + WRITE + 1)
+        delete = s.delete("DELETE", job_id)
+        s.conductor.begin(delete, 2)
+        s.conductor.finish(run)
+        s.conductor.finish(delete)
+        assert s.w.objects() == set()
+        s.ledger.excused[URL] += 1
+        end(s)
+
+    def test_itself(self, s: Stage) -> None:
+        """Two DELETEs of one job take one sharer away."""
+        first = s.finished()
+        second = s.finished()
+        one, two = s.delete("D1", first), s.delete("D2", first)
+        s.conductor.begin(one, 2)
+        s.conductor.begin(two, 2)
+        s.conductor.finish(one)
+        s.conductor.finish(two)
+        assert s.w.job(second)["status"] == "succeeded"
+        end(s)
+
+
+def test_a_failure_is_in_the_fetch_alone(s: Stage) -> None:
+    """A job submitted after a failure is not given it, though the claim says nothing of it."""
+    s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+    s.ledger.excused[BAD] += 1
+    s.finished(BAD)
+    again = s.finished(BAD)
+    assert s.w.job(again)["status"] == "succeeded"
+    end(s)
+
+
+def test_a_late_resume(s: Stage) -> None:
+    """Two found the lease over; the second resumes on what it read long ago."""
+    job_id, records = s.crashed()
+    s.w.pass_time(s.w.settings.lease_ms)
+    a, b = s.run("A", records), s.run("B", records)
+    s.conductor.begin(a, READ)
+    s.conductor.begin(b, READ)
+    s.conductor.finish(a)
+    s.w.pass_time(s.w.settings.lease_ms)
+    s.conductor.finish(b)
+    assert (s.w.job(job_id)["attempts"], s.w.site.requests[URL]) == (2, 2)
+    end(s)
+
+
+class TestBatches:
+    """A batch whose handler dies, and its replay."""
+
+    def test_a_replay_keeps_what_the_runner_linked(self, s: Stage) -> None:
+        """Rows that are there are not written again."""
+        urls = {"urls": [URL, "https://b.example/"]}
+        first = s.post("first", "/batches", urls)
+        first.fault = Fault(3, Side.BEFORE)  # rows and messages are there, it is not accepted
+        s.conductor.run(first)
+        s.w.run()
+        s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+        s.conductor.run(s.post("again", "/batches", urls))
+        s.w.run()
+        assert s.w.site.requests[URL] == 1
+        assert len(s.ledger.accepted) == 2
+        end(s)
+
+    def test_a_replay_keeps_the_first_submission(self, s: Stage) -> None:
+        """The window counts from when the batch was first put."""
+        urls = {"urls": [URL]}
+        first = s.post("first", "/batches", urls)
+        first.fault = Fault(1, Side.BEFORE)
+        s.conductor.run(first)
+        s.w.pass_time(10 * MINUTE)
+        s.conductor.run(s.post("again", "/batches", urls))
+        (job_id,) = s.ledger.accepted
+        assert s.w.job(job_id)["submitted_at"] == "2026-01-01T00:00:00.000Z"
+        end(s)
+
+    def test_a_delete_that_dies_half_way(self, s: Stage) -> None:
+        """The batch is still there for the repeat."""
+        batch = s.w.submit_batch([URL, "https://b.example/"])
+        s.ledger.accept(*batch["jobs"])
+        s.w.run()
+        delete = s.delete_batch("DELETE", batch)
+        delete.fault = Fault(4, Side.BEFORE)
+        s.conductor.run(delete)
+        s.ledger.crashes += 1
+        s.conductor.run(s.delete_batch("DELETE again", batch))
+        assert s.w.objects() == set()
+        end(s)
+
+
+def test_a_slow_duplicate_of_a_submission(s: Stage) -> None:
+    """It cannot bring a deleted job back."""
+    slow = s.post("slow", "/jobs", {"url": URL})
+    s.conductor.begin(slow)
+    s.conductor.run(s.post("quick", "/jobs", {"url": URL}))
+    (job_id,) = s.ledger.accepted
+    s.conductor.run(s.delete("DELETE", job_id))
+    s.conductor.finish(slow)
+    assert s.w.request("GET", f"/jobs/{job_id}").status_code == 404
+    assert s.w.request("POST", "/jobs", {"url": URL}, KEY).status_code == 409
+    end(s)
+
+
+class TestExpiry:
+    """What TTL removes, some day, is needed by nobody."""
+
+    def test_delayed_jobs_find_the_claim(self, s: Stage) -> None:
+        """Two jobs half an hour apart, both delayed past the hour, and a sweep in between: one fetch."""
+        _, one = s.message()
+        s.w.pass_time(30 * MINUTE)
+        _, two = s.message()
+        s.w.pass_time(50 * MINUTE)
+        s.w.deliver(one)
+        s.w.sweep()
+        s.w.deliver(two)
+        assert s.w.site.requests[URL] == 1
+        end(s)
+
+    def test_an_expired_job_is_not_started(self, s: Stage) -> None:
+        """It is gone for the runner as for readers."""
+        _, records = s.message()
+        s.w.pass_time(s.w.settings.retention_ms)
+        s.w.sweep()
+        assert s.w.deliver(records) == []
+        assert s.w.site.requests == {}

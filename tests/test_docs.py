@@ -1,0 +1,88 @@
+"""The README is held against the code: every route, setting, problem and make target is there, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from chalicelib.api import problems
+from chalicelib.api.routes import ROUTES
+from chalicelib.jobs.entities import ErrorType, Status
+from chalicelib.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    """The text under a heading, up to the next heading of its level or above."""
+    match = re.search(rf"^(#+) {re.escape(title)}$(.*?)(?=^#{{1,2}} |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert match, title
+    return match[2]
+
+
+def test_routes() -> None:
+    """The API table has each route with its query, and no other."""
+    rows = re.findall(r"^\| `([A-Z]+) (/[^`?\s]*)(?:\?([^`]*))?`", section("API"), re.MULTILINE)
+    documented = {(method, path, tuple(re.findall(r"(\w+)=", query))) for method, path, query in rows}
+    assert documented == {(route.method, route.path, tuple(route.query)) for route in ROUTES}
+
+
+def test_problems() -> None:
+    """The table of errors has each problem under its status."""
+    rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", section("API"), re.MULTILINE)
+    documented = {(int(status), name) for status, names in rows for name in re.findall(r"`([a-z-]+)`", names)}
+    assert documented == {(kind.status, kind.name) for kind in problems.KINDS}
+
+
+def test_states_and_error_types() -> None:
+    """Each status and each type of failure is explained."""
+    text = section("States")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(Status)
+    sentence = text[text.index("`error.type` is one of") : text.index("Tried again")]
+    assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(ErrorType)
+
+
+def test_settings() -> None:
+    """Each setting is listed with its default, and no other."""
+    given_by_the_platform = {"AWS_ENDPOINT_URL", "AWS_LAMBDA_RUNTIME_API"}
+    documented = {}
+    for names, default in re.findall(r"^\| (`[A-Z_`, ]+`) \| ([^|]+) \|", section("Settings"), re.MULTILINE):
+        documented |= dict.fromkeys(re.findall(r"`([A-Z_]+)`", names), default.strip())
+    expected = {field.name.upper(): str(field.default) for field in fields(Settings)}
+    assert set(documented) == set(expected) - given_by_the_platform
+    for name, default in documented.items():
+        assert default in (expected[name], "none", "set by the stack"), name
+
+
+def test_make_targets() -> None:
+    """Every target that the README names exists, and every target is named."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):.*## ", makefile, re.MULTILINE)) - {"help"}
+    assert (
+        set(re.findall(r"`make ([a-z-]+)", README)) | set(re.findall(r"^make ([a-z-]+)", README, re.MULTILINE))
+        == targets
+    )
+
+
+def test_every_clause_is_explained() -> None:
+    """docs/protocol.md says for each clause of the protocol what goes wrong without it."""
+    source = (ROOT / "chalicelib" / "storage" / "protocol.py").read_text()
+    clauses = set(re.findall(r"^([A-Z_]+) = \"", source, re.MULTILINE))
+    explained = set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs" / "protocol.md").read_text()))
+    assert clauses <= explained
+
+
+def test_links_lead_somewhere() -> None:
+    """Each link inside the repository has a target."""
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    anchors |= set(re.findall(r'<a id="([^"]+)">', README))
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif "://" not in target:
+            assert (ROOT / target.partition("#")[0]).exists(), target
