@@ -51,7 +51,6 @@ CLAIM_OF_DEAD = "fetch_id = :dead"
 CLAIM_OF_FETCH = "fetch_id = :fetch"
 # BATCH, and any item that is put for the first time
 ABSENT = "attribute_not_exists(pk)"
-BATCH_NOT_ACCEPTED = "attribute_not_exists(accepted)"
 BATCH_LEASE_OVER = "lease_until <= :now"
 BATCH_LEASE_MINE = "lease_until = :mine"
 BATCH_ACCEPTED = "attribute_exists(accepted)"
@@ -93,7 +92,7 @@ def take_over_batch(batch: Batch, *, now: int, lease_until: int) -> Write:
         _update(
             items.batch_key(batch.id),
             "SET lease_until = :lease_until",
-            _all(BATCH_NOT_ACCEPTED, BATCH_LEASE_OVER),
+            BATCH_LEASE_OVER,
             {":lease_until": lease_until, ":now": now},
         )
     ]
@@ -105,7 +104,7 @@ def accept_batch(batch: Batch) -> Write:
         _update(
             items.batch_key(batch.id),
             "SET accepted = :true",
-            _all(BATCH_NOT_ACCEPTED, BATCH_LEASE_MINE),
+            BATCH_LEASE_MINE,
             {":true": True, ":mine": batch.lease_until},
         )
     ]

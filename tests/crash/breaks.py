@@ -1,6 +1,8 @@
 """Breaks the real code on purpose, one clause or one order of writes at a time, in a copy of the tree, and says whether
 the proof catches it: `make prove-breaks`. A proof that catches nothing proves nothing."""
 
+# ruff: noqa: E501 - what is replaced are whole lines of the code
+
 from __future__ import annotations
 
 import ast
@@ -27,7 +29,12 @@ BUCKET = "chalicelib/storage/bucket.py"
 
 ALWAYS = '"(attribute_exists(pk) OR attribute_not_exists(pk))"'
 NEVER = '"(attribute_exists(pk) AND attribute_not_exists(pk))"'
-SUITES = ["tests/crash/test_traces.py", "tests/crash/test_model.py", "tests/crash/test_crash_points.py", "tests/crash/test_interleavings.py"]
+SUITES = [
+    "tests/crash/test_traces.py",
+    "tests/crash/test_model.py",
+    "tests/crash/test_crash_points.py",
+    "tests/crash/test_interleavings.py",
+]
 SECONDS = 900  # a break that makes the code go round for ever is caught too
 
 
@@ -50,7 +57,7 @@ class Break:
         path.write_text(text.replace(self.old, self.new))
 
 
-REDUNDANT = {
+REDUNDANT: dict[str, str] = {
     # clause by clause: what the proof does not miss, and why it stays
 }
 
@@ -182,7 +189,7 @@ def by_clause() -> Iterator[Break]:
             if clause in clauses:
                 dropped = NEVER if clause in alternatives else ALWAYS
                 name = f"{function.name}: without {clause}"
-                broken = re.sub(rf"\b{clause}\b", lambda _, dropped=dropped: dropped, body)
+                broken = re.sub(rf"\b{clause}\b", dropped, body)
                 yield Break(name, PROTOCOL, body, broken, REDUNDANT.get(name, ""))
         if "_any(" in body:
             name = f"{function.name}: any claim may be replaced"
@@ -194,7 +201,9 @@ def caught(broken: Break) -> tuple[Break, str]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fetch-queue-break-") as directory:
         tree = Path(directory) / "tree"
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", ".emulator", "__pycache__", ".*_cache"))
+        shutil.copytree(
+            ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", ".emulator", "__pycache__", ".*_cache")
+        )
         broken.apply(tree)
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *SUITES]

@@ -95,7 +95,11 @@ def _requests(w: World, ledger: Ledger) -> None:
 
 
 def _counts(stored: dict[str, Any]) -> None:
-    linked = Counter(item["fetch_id"] for key, item in stored.items() if key.startswith("JOB#") and "url" in item and "fetch_id" in item)
+    linked = Counter(
+        item["fetch_id"]
+        for key, item in stored.items()
+        if key.startswith("JOB#") and "url" in item and "fetch_id" in item
+    )
     fetches = {key.removeprefix("FETCH#"): item["jobs"] for key, item in stored.items() if key.startswith("FETCH#")}
     if dict(linked) != fetches:
         raise Broken(f"5: jobs linked {dict(linked)}, fetches count {fetches}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.crash.invariants import Ledger
-from tests.crash.stepping import Conductor, Operation
+from tests.crash.stepping import Conductor, Fault, Operation, Side
 from tests.world import SECOND, World, failure
 
 URL = "https://a.example/"
@@ -137,7 +137,7 @@ def single(make: Make) -> Make:
 
 
 def pair(make: Make) -> Make:
-    """Operations that take turns in every order."""
+    """Operations, two or three, that take turns."""
     PAIRS.append(Scenario(make.__name__, make))
     return make
 
@@ -163,17 +163,11 @@ def submit_a_batch(s: Stage) -> list[Operation]:
 @single
 def submit_a_batch_again_after_its_handler_died(s: Stage) -> list[Operation]:
     first = s.post("submit", "/batches", {"urls": [URL, OTHER, URL]})
-    first.fault = _died_before_accepting()
+    first.fault = Fault(3, Side.BEFORE)  # all but its acceptance is there
     s.conductor.run(first)
     s.w.run()
     s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
     return [s.post("submit again", "/batches", {"urls": [URL, OTHER, URL]})]
-
-
-def _died_before_accepting() -> Any:
-    from tests.crash.stepping import Fault, Side
-
-    return Fault(3, Side.BEFORE)
 
 
 @single
@@ -413,6 +407,39 @@ def two_submissions_with_one_key(s: Stage) -> list[Operation]:
 @pair
 def two_batches_with_one_key(s: Stage) -> list[Operation]:
     return [s.post("S1", "/batches", {"urls": [URL, OTHER]}), s.post("S2", "/batches", {"urls": [URL, OTHER]})]
+
+
+@pair
+def two_replays_of_a_batch_whose_handler_died_and_a_run(s: Stage) -> list[Operation]:
+    urls = {"urls": [URL]}
+    first = s.post("first", "/batches", urls)
+    first.fault = Fault(1, Side.BEFORE)  # no row is there
+    s.conductor.run(first)
+    s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+    return [s.post("S1", "/batches", urls), s.post("S2", "/batches", urls), s.run_whatever_is_there("run")]
+
+
+@pair
+def two_jobs_of_one_url_and_the_delete_of_the_first(s: Stage) -> list[Operation]:
+    first, one = s.message()
+    _, two = s.message()
+    s.ledger.excused[URL] += 1
+    return [s.run("J1", one), s.run("J2", two), s.delete("delete J1", first)]
+
+
+@pair
+def a_run_its_redelivery_and_a_delete(s: Stage) -> list[Operation]:
+    job_id, records = s.message()
+    s.ledger.excused[URL] += 1
+    return [s.run("first", records), s.run("second", records), s.delete("delete", job_id)]
+
+
+@pair
+def a_join_and_two_deletes(s: Stage) -> list[Operation]:
+    first, second = s.finished(), s.finished()
+    s.ledger.excused[URL] += 1
+    _, records = s.message()
+    return [s.run("join", records), s.delete("D1", first), s.delete("D2", second)]
 
 
 @pair

@@ -55,7 +55,7 @@ class Operation:
             self.body()
         except Crash:
             pass  # `crashed` is set by who crashed it
-        except BaseException as error:  # raised by `Conductor.take_turns`, in the thread of the test
+        except BaseException as error:  # noqa: BLE001 - raised by `Conductor.take_turns`, in the thread of the test
             self.error = error
         self.ended = True
 
@@ -135,7 +135,6 @@ class Conductor:
         for operation in operations:
             if operation.error is not None:
                 raise operation.error
-
 
     def begin(self, operation: Operation, calls: int = 0) -> None:
         """Let an operation go on to just before its first call, then make so many calls."""

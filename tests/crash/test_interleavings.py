@@ -15,8 +15,7 @@ from tests.crash.stepping import Conductor, Schedules
 from tests.world import World
 
 # `make prove` raises these.
-MOST_ORDERS = int(os.environ.get("PROVE_ORDERS", "150"))  # of a pair: beyond it a seeded sample
-WALKS = int(os.environ.get("PROVE_WALKS", "60"))
+MOST_ORDERS = int(os.environ.get("PROVE_ORDERS", "40"))  # of a scenario: beyond it as many are drawn
 SEED = int(os.environ.get("PROVE_SEED", "1"))
 
 covered: Counter[str] = Counter()
@@ -44,6 +43,19 @@ def one_order(w: World, conductor: Conductor, scenario: Scenario, choose: Choose
             raise
 
 
+def walk(draw: random.Random) -> Choose:
+    """A random order with few changes of turn, which is what most races need."""
+    last = 0
+
+    def choose(alive: Sequence[int]) -> int:
+        nonlocal last
+        if last not in alive or draw.random() < 0.4:
+            last = draw.choice(alive)
+        return last
+
+    return choose
+
+
 @pytest.mark.parametrize("scenario", PAIRS, ids=str)
 def test_every_order(crash_world: tuple[World, Conductor], scenario: Scenario) -> None:
     """Whatever the order of two operations' calls, every promise holds."""
@@ -59,11 +71,11 @@ def test_every_order(crash_world: tuple[World, Conductor], scenario: Scenario) -
     # More orders than the time allows: the first ones differ late only, so others are drawn.
     draw = random.Random(SEED)
     for _ in range(MOST_ORDERS):
-        one_order(w, conductor, scenario, draw.choice)
+        one_order(w, conductor, scenario, walk(draw))
         covered[scenario.name] += 1
 
 
 def test_how_much_was_covered() -> None:
     """Says how many orders the run had."""
-    print(f"\ninterleavings: {covered.total()} of {len(covered)} pairs")
+    print(f"\ninterleavings: {covered.total()} of {len(covered)} scenarios, seed {SEED}")
     assert covered.total() > 500 or not covered

@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
+from chalicelib.storage.queue import Message
 from tests.crash.invariants import Ledger, check_clean, settle
 from tests.crash.stepping import Conductor, Fault, Operation, Side
-from tests.world import HOUR, SECOND, World, failure, world
+from tests.world import HOUR, SECOND, World, failure
 
 URLS = ["https://a.example/", "https://b.example/"]
 EXAMPLES = int(os.environ.get("PROVE_MODELS", "25"))
@@ -122,7 +132,7 @@ class Service(RuleBasedStateMachine):
         covered["redeliver"] += 1
         stored = self.w.items().get(f"JOB#{job_id}", {})
         if "url_key" in stored and "url" in stored:
-            self.w.service.queue.send([_message(job_id, stored)])
+            self.w.service.queue.send([Message(job_id, stored["url_key"])])
 
     @rule(url=st.sampled_from(URLS), status=st.sampled_from([404, 503]))
     def the_site_fails_once(self, url: str, status: int) -> None:
@@ -161,7 +171,7 @@ class Service(RuleBasedStateMachine):
         if not self.deletes:  # a deletion may take a claim away, and then it is fetched anew
             for times in own.values():
                 times.sort()
-                assert all(b - a >= HOUR for a, b in zip(times, times[1:], strict=False)), "fetched twice in a window"
+                assert all(b - a >= HOUR for a, b in pairwise(times)), "fetched twice in a window"
         ledger = Ledger(accepted={job_id: known.url for job_id, known in self.known.items()}, crashes=self.crashes)
         ledger.deleted = set(self.known) - set(living)
         check_clean(self.w, ledger)
@@ -172,29 +182,21 @@ class Service(RuleBasedStateMachine):
         self.crashes += operation.crashed
 
 
-def _message(job_id: str, stored: dict[str, Any]) -> Any:
-    from chalicelib.storage.queue import Message
-
-    return Message(job_id, stored["url_key"])
-
-
-def test_what_a_user_sees() -> None:
+def test_what_a_user_sees(crash_world: tuple[World, Conductor]) -> None:
     """Random histories; each promise holds at each step and in the end."""
-    conductor = Conductor()
-    with world(conductor.client) as w:
 
-        class Ready(Service):
-            pass
+    class Ready(Service):
+        w, conductor = crash_world
 
-        Ready.w, Ready.conductor = w, conductor
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
-            Ready,
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=STEPS,
-                deadline=None,
-                derandomize="PROVE_SEED" not in os.environ,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+    run_state_machine_as_test(
+        Ready,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=True,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
     print(f"\nmodel steps: {covered.total()} ({', '.join(f'{n} {name}' for name, n in covered.items())})")

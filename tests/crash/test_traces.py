@@ -91,7 +91,7 @@ class TestNobodyLeads:
 
         s.w.table.seen = torn  # type: ignore[method-assign, assignment]
         assert s.w.deliver(records) == records
-        del s.w.table.seen  # type: ignore[method-assign]
+        del s.w.table.seen
         s.w.pass_time(s.w.settings.lease_ms)
         s.w.deliver(records)
         assert s.w.job(job_id)["status"] == "succeeded"

@@ -1,0 +1,42 @@
+"""The proof, deeper than in the tests: more orders, more random histories, on moto and then on the embedded emulator,
+whose conditional writes are another implementation. `make prove`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from local_stack import emulator, sockets
+
+ROOT = Path(__file__).parent.parent.parent
+DEEPER = {"PROVE_ORDERS": "1500", "PROVE_MODELS": "200", "PROVE_STEPS": "50"}
+
+
+def prove(**extra: str) -> int:
+    """Run the proof in a process of its own; returns its exit status."""
+    environment = {**DEEPER, **os.environ, **extra}
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "tests/crash"]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def main() -> None:
+    """Prove on both; exits 1 when either fails."""
+    print("On moto, in process:", flush=True)
+    status = prove()
+    port = sockets.free_port(0, "EMULATOR_PORT")
+    with tempfile.TemporaryDirectory(prefix="fetch-queue-prove-") as directory:
+        ministack = emulator.Emulator(emulator.install(print), port, Path(directory))
+        try:
+            ministack.start()
+            print("On ministack:", flush=True)
+            status |= prove(PROVE_ENDPOINT=ministack.url)
+        finally:
+            ministack.end(1.0)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
