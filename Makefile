@@ -38,6 +38,14 @@ check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator,
 	$(RUN) -m mypy
 	$(RUN) -m pytest --cov --cov-report=term --cov-fail-under=90
 
+.PHONY: prove
+prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on two emulators (half an hour)
+	@$(RUN) -m tests.crash.prove
+
+.PHONY: prove-breaks
+prove-breaks: $(INSTALLED) ## break each clause of the protocol on purpose and see the proof catch it (an hour)
+	@$(RUN) -m tests.crash.breaks
+
 .PHONY: format
 format: $(INSTALLED) ## put the code into the project's format
 	$(RUN) -m ruff format .

@@ -137,7 +137,7 @@ def test_a_batch(w: World) -> None:
 
 def test_a_batch_of_one_url_many_times(w: World) -> None:
     """More jobs of one fetch than a transaction takes."""
-    batch = w.submit_batch([URL] * 230)
+    batch = w.submit_batch([URL] * 120)
     w.run()
     assert w.request("DELETE", f"/batches/{batch['id']}").status_code == 204
     assert (kinds(w), w.objects()) == (["BATCH"], set())

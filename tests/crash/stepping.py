@@ -60,7 +60,9 @@ class Operation:
         self.ended = True
 
     def advance(self) -> None:
-        """Let its thread go on to just before its next call, or to its end."""
+        """Let its thread go on to just before its next call, or to its end; nothing where it has ended."""
+        if self.ended:
+            return
         if self._thread is None:
             self._thread = threading.Thread(target=self._in_thread, daemon=True)
             self._thread.start()

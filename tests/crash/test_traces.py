@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from chalicelib.runner.outcome import Failure
 from tests.crash.invariants import check, check_clean, settle
 from tests.crash.scenarios import BAD, KEY, URL, Stage
 from tests.crash.stepping import Fault, Side
@@ -271,6 +274,43 @@ def test_a_late_resume(s: Stage) -> None:
     end(s)
 
 
+def test_a_late_resume_after_a_retry(s: Stage) -> None:
+    """Every attempt is counted: who read the attempt before the last, by a clock that is ahead, takes no number twice."""
+    job_id, records = s.crashed()
+    s.w.site.answers[URL] = [failure(503, retryable=True), b"at last " + URL.encode()]
+    s.ledger.excused[URL] += 1
+    s.w.pass_time(s.w.settings.lease_ms)
+    ahead = s.w.settings.skew_seconds * SECOND
+    a, b = s.run("A", records), s.run("B", records)
+    s.conductor.begin(a, READ)
+    s.w.pass_time(ahead)
+    s.conductor.begin(b, READ)
+    s.w.pass_time(-ahead)
+    s.conductor.finish(a)
+    s.w.pass_time(ahead)
+    s.conductor.finish(b)
+    assert (s.w.job(job_id)["attempts"], s.w.site.requests[URL]) == (3, 3)
+    end(s)
+
+
+@pytest.mark.parametrize("answer", [failure(404), failure(503, retryable=True)], ids=["fails", "retries"])
+def test_a_loser_that_failed_changes_nothing(s: Stage, answer: Failure) -> None:
+    """What a worker that lost its lease was told by the site does not end its successor's attempt."""
+    job_id, records = s.message()
+    s.w.site.answers[URL] = [answer, b"found " + URL.encode()]
+    slow = s.run("slow", records)
+    s.conductor.begin(slow, READ + WRITE)  # the site has failed it, to say so is next
+    s.w.pass_time(s.w.settings.lease_ms)
+    s.ledger.excused[URL] += 1
+    quick = s.run("quick", records)
+    s.conductor.begin(quick, READ + WRITE)
+    s.conductor.finish(slow)
+    s.conductor.finish(quick)
+    job = s.w.job(job_id)
+    assert (job["status"], job["attempts"]) == ("succeeded", 2)
+    end(s)
+
+
 class TestBatches:
     """A batch whose handler dies, and its replay."""
 
@@ -286,6 +326,26 @@ class TestBatches:
         s.w.run()
         assert s.w.site.requests[URL] == 1
         assert len(s.ledger.accepted) == 2
+        end(s)
+
+    def test_two_replays_at_once(self, s: Stage) -> None:
+        """One handler at a time writes the rows: the other's would fall on what the runner has linked."""
+        urls = {"urls": [URL]}
+        first = s.post("first", "/batches", urls)
+        first.fault = Fault(1, Side.BEFORE)
+        s.conductor.run(first)
+        s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+        one, two = s.post("one", "/batches", urls), s.post("two", "/batches", urls)
+        s.conductor.begin(one, 2)  # the put is refused, the batch is read
+        s.conductor.begin(two, 2)
+        s.conductor.make_calls(one, 1)  # takes over
+        s.conductor.make_calls(two, 2)  # would take over and find no row
+        s.conductor.make_calls(one, 3)  # finds no row, writes it, sends the message
+        s.w.deliver(s.w.receive())
+        s.conductor.finish(two)
+        s.conductor.finish(one)
+        s.w.run()
+        assert s.w.site.requests[URL] == 1
         end(s)
 
     def test_a_replay_keeps_the_first_submission(self, s: Stage) -> None:
