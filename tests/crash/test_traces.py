@@ -275,7 +275,7 @@ def test_a_late_resume(s: Stage) -> None:
 
 
 def test_a_late_resume_after_a_retry(s: Stage) -> None:
-    """Every attempt is counted: who read the attempt before the last, by a clock that is ahead, takes no number twice."""
+    """Every attempt is counted: who read the one before the last, by a clock that is ahead, takes no number."""
     job_id, records = s.crashed()
     s.w.site.answers[URL] = [failure(503, retryable=True), b"at last " + URL.encode()]
     s.ledger.excused[URL] += 1
@@ -290,6 +290,23 @@ def test_a_late_resume_after_a_retry(s: Stage) -> None:
     s.w.pass_time(ahead)
     s.conductor.finish(b)
     assert (s.w.job(job_id)["attempts"], s.w.site.requests[URL]) == (3, 3)
+    end(s)
+
+
+@pytest.mark.parametrize("buried", [False, True])
+def test_a_pause_is_kept(s: Stage, buried: bool) -> None:
+    """Who found the lease over, just before its holder asked for a pause after all, waits for its end."""
+    job_id, records = s.message()
+    s.w.site.answers[URL] = [failure(503, retryable=True, retry_after=200), b"at last " + URL.encode()]
+    s.ledger.excused[URL] += 1
+    slow = s.run("slow", records)
+    s.conductor.begin(slow, READ + WRITE)
+    s.w.pass_time(s.w.settings.lease_ms)
+    other = s.bury("bury", list(records)) if buried else s.run("quick", records)
+    s.conductor.begin(other, READ)
+    s.conductor.finish(slow)
+    s.conductor.finish(other)
+    assert (s.w.job(job_id)["status"], s.w.site.requests[URL]) == ("queued", 1)
     end(s)
 
 
