@@ -11,7 +11,7 @@ import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, cast
 
 from chalice import local
 from chalice.app import Chalice
@@ -38,7 +38,7 @@ class BadRequest(Exception):
 class Gateway(local.LocalGateway):
     """Hands requests to the app."""
 
-    def _has_user_defined_options_method(self, lambda_event: dict[str, Any]) -> bool:
+    def _has_user_defined_options_method(self, lambda_event: dict[str, Any]) -> bool:  # noqa: ARG002
         # Chalice answers OPTIONS itself, and 200. No route here has CORS, so OPTIONS is a wrong method like any other.
         return True
 
@@ -119,17 +119,17 @@ class Handler(local.ChaliceRequestHandler):
         line = self.rfile.readline(1024)
         if not line.endswith(b"\n"):
             raise BadRequest(HTTPStatus.BAD_REQUEST, "The body ends too soon.")
-        return line.rstrip(b"\r\n")
+        return bytes(line.rstrip(b"\r\n"))
 
     def _read_exactly(self, size: int) -> bytes:
-        data = self.rfile.read(size)
+        data: bytes = self.rfile.read(size)
         if len(data) < size:
             raise BadRequest(HTTPStatus.BAD_REQUEST, "The body ends too soon.")
         return data
 
     def handle_expect_100(self) -> bool:
         # What goes out is buffered (see wbufsize): without a flush, curl would wait a second for its "100 Continue".
-        proceed = super().handle_expect_100()
+        proceed: bool = super().handle_expect_100()
         self.wfile.flush()
         return proceed
 
@@ -139,6 +139,7 @@ class Handler(local.ChaliceRequestHandler):
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         self.close_connection = True
+        self.request_version = self.protocol_version  # http.server sends no headers while it takes a request for 0.9
         kind = next((kind for kind in problems.KINDS if kind.status == status), problems.MALFORMED)
         self._problem(kind, detail, {"Connection": "close"})
         self.wfile.flush()
@@ -176,7 +177,7 @@ class Handler(local.ChaliceRequestHandler):
     def version_string(self) -> str:
         return "fetch-queue"
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+    def log_request(self, code: int | str = "-", _size: int | str = "-") -> None:
         if self.server.log_requests:
             print(f"api: {self.command} {self.path} {int(code)}", file=sys.stderr, flush=True)
 
@@ -190,7 +191,7 @@ def _too_large() -> BadRequest:
 
 
 def _one_line(text: str) -> str:
-    # A line break in a header would begin another header; what Latin-1 cannot say would end the connection.
+    # A line break would begin another header (Chalice refuses \n alone); what Latin-1 cannot say ends the connection.
     return re.sub(r"[\r\n\0]+", " ", text).encode("latin-1", "replace").decode("latin-1")
 
 
@@ -224,8 +225,8 @@ class Server(local.ThreadedHTTPServer):
 
     def __init__(self, listener: socket.socket, handler: Any, *, log_requests: bool) -> None:
         super().__init__(listener.getsockname(), handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listener
+        self.socket.close()  # the one that it made itself
+        self.socket: socket.socket = listener
         self.busy = Busy()
         self.log_requests = log_requests
 
@@ -244,6 +245,6 @@ def make(app: Chalice, listener: socket.socket, *, function_seconds: int, log_re
     def server(_address: tuple[str, int], handler: Any) -> Server:
         return Server(listener, handler, log_requests=log_requests)
 
-    made = local.LocalDevServer(app, config, *listener.getsockname(), handler_cls=Handler, server_cls=server).server
-    assert isinstance(made, Server)
-    return made
+    host, port = listener.getsockname()
+    made = local.LocalDevServer(app, config, host, port, handler_cls=Handler, server_cls=server)
+    return cast("Server", made.server)

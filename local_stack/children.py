@@ -1,4 +1,5 @@
-"""The launcher's child processes: how one is started, watched, started again as Lambda would start another, and ended."""
+"""The launcher's child processes: how one is started, watched, started again as Lambda would start another, and
+ended."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ _LAST_WORDS = 5  # lines of the emulator's log that are shown when it ends by it
 def install(report: Callable[[str], object], directory: Path = DIRECTORY) -> Path:
     """Make the emulator's environment, unless it is there already, and return its Python.
 
-    A stamp holds what was installed, so that a second call touches no package index. Raises StackError when this machine
-    lacks something.
+    A stamp holds what was installed, so that a second call touches no package index. Raises StackError when this
+    machine lacks something.
     """
     python = directory / "bin" / "python"
     stamp = directory / "installed"
@@ -68,6 +68,7 @@ class Emulator:
             "TMPDIR": str(directory),
             "GATEWAY_PORT": str(port),
             "BIND_HOST": HOST,  # the default is every interface
+            "MINISTACK_HOST": HOST,  # in the queues' URLs, which .chalice/config.json lists
             "IOT_MTLS_ENABLED": "0",  # that listener takes no notice of BIND_HOST
             "LOG_LEVEL": "WARNING",  # a line for each request would be half of its work
         }

@@ -1,16 +1,13 @@
-"""The environment of the stack's processes: a person's own AWS configuration never leaks in, and no proxy stands between
-processes on loopback."""
+"""The environment of the stack's processes: a person's own AWS configuration never leaks in, and no proxy stands
+between processes on loopback."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from local_stack.errors import StackError
-
-if TYPE_CHECKING:
-    import boto3
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -57,13 +54,14 @@ def number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
     raise StackError(f"{name} must be a whole number up to {most}, not {text!r}")
 
 
-def client(session: boto3.session.Session, service: Any, endpoint_url: str, **options: Any) -> Any:
-    """A client of `service` on the emulator, whatever this process's environment says."""
-    return session.client(
-        service,
-        endpoint_url=endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=KEY,
-        aws_secret_access_key=KEY,
-        **options,
-    )
+@contextmanager
+def applied(variables: Mapping[str, str]) -> Iterator[None]:
+    """For a while this process's environment is `variables`: boto3 reads it, profiles above all, whatever it is given."""
+    kept = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)

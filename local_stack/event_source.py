@@ -1,5 +1,5 @@
-"""A queue's event source as Lambda runs it: messages in, one invocation for up to ten, and only those acknowledged that the
-answer does not name. Visibility and redrive are the queue's own."""
+"""A queue's event source as Lambda runs it: one invocation for up to ten messages, and only those acknowledged that
+the answer does not name. Visibility and redrive are the queue's own."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class EventSource:
             return failures(self.handler(event_of(messages, self._queue_arn), context), ids)
         except MalformedAnswer as error:
             self.report(f"{self.function_name}: {error}; all {len(ids)} messages come back")
-        except Exception:  # whatever a function raises fails its batch, and must not end the poller
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever it raises fails its batch, and must not end the poller
             self.report(f"{self.function_name} raised; all {len(ids)} messages come back\n{traceback.format_exc()}")
         finally:
             timer.cancel()

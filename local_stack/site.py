@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from local_stack import environment, lifeline, sockets
 
-DEFAULT_PORT = 8001
+DEFAULT_PORT = 8008
 
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

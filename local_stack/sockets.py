@@ -1,5 +1,5 @@
-"""Listening sockets of the stack, on loopback only. The launcher opens them and its children accept on them, so a port is
-known to be free before anything starts, and a child that is started again loses no connection."""
+"""Listening sockets of the stack, on loopback only. The launcher opens them and its children accept on them, so a port
+is known to be free before anything starts, and a child that is started again loses no connection."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The whole stack: starts the emulator, the sample site, the API and the workers as processes, in that order, watches them,
-and ends them in the other."""
+"""The whole stack: starts the emulator, the sample site, the API and the workers as processes, in that order, watches
+them, and ends them in the other."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chalicelib import settings as service_settings
-from local_stack import environment, resources, sockets
 from local_stack import emulator as emulators
+from local_stack import environment, resources, sockets
 from local_stack.api import DEFAULT_PORT as API_PORT
 from local_stack.children import Child, end_all, module
 from local_stack.errors import StackError
@@ -57,11 +57,16 @@ class Options:
 class Stack:
     """Everything that runs. `end` may be called at any time, and after any failure."""
 
-    def __init__(self, given: Mapping[str, str], options: Options, report: Callable[[str], object]) -> None:
+    def __init__(
+        self, given: Mapping[str, str], options: Options, report: Callable[[str], object], *, quiet: bool = False
+    ) -> None:
+        """`quiet` keeps what the processes say in a file instead of showing it; see `last_words`."""
         self._given = given
         self._options = options
         self._report = report
         self._directory = tempfile.TemporaryDirectory(prefix="fetch-queue-", ignore_cleanup_errors=True)
+        self._log = Path(self._directory.name, "processes.log")
+        self._output = self._log.open("wb") if quiet else None
         self._listeners: list[socket.socket] = []
         self._emulator: emulators.Emulator | None = None
         self._site: Child | None = None
@@ -111,14 +116,19 @@ class Stack:
             self._site.end(_GRACE_SECONDS)
         if self._emulator is not None:
             self._emulator.end(_GRACE_SECONDS)
-        for listener in self._listeners:
-            listener.close()
+        for opened in (*self._listeners, self._output):
+            if opened is not None:
+                opened.close()
         self._directory.cleanup()
 
     @property
     def worker_pids(self) -> list[int]:
         """The ids of the workers that run."""
         return [child.pid for child in self._workers if child.pid is not None]
+
+    def last_words(self) -> str:
+        """What the processes said, where they were to be quiet."""
+        return self._log.read_text(encoding="utf-8", errors="replace") if self._output is not None else ""
 
     def write(self, path: Path) -> None:
         """Write where everything is, for programs. The file appears whole or not at all."""
@@ -159,15 +169,15 @@ class Stack:
     def _create_resources(self, told: service_settings.Settings) -> dict[str, str]:
         import boto3  # a quarter of a second, which a taken port need not wait for
 
-        cloudformation = environment.client(boto3.session.Session(), "cloudformation", self.emulator_url)
-        return resources.create(cloudformation, told)
+        with environment.applied(self.variables):
+            return resources.create(boto3.session.Session().client("cloudformation"), told)
 
     def _child(self, name: str, program: str, listener: socket.socket | None = None) -> Child:
         if listener is None:
-            return Child(name, module(program, "--lifeline"), self.variables)
+            return Child(name, module(program, "--lifeline"), self.variables, output=self._output)
         descriptor = listener.fileno()
         command = module(program, "--lifeline", "--descriptor", str(descriptor))
-        return Child(name, command, self.variables, descriptors=[descriptor])
+        return Child(name, command, self.variables, descriptors=[descriptor], output=self._output)
 
     def _children(self) -> list[Child]:
         return [child for child in (self._site, self._api, *self._workers) if child is not None]

@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 
 from chalicelib import settings
-from local_stack import environment, lifeline
+from local_stack import lifeline
 from local_stack.event_source import WAIT_SECONDS, EventSource, Handler, Outage
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
         retries={"mode": "standard", "total_max_attempts": 2},
         max_pool_connections=POLLERS + DEAD_LETTER_POLLERS,
     )
-    sqs = environment.client(boto3.session.Session(), "sqs", told.aws_endpoint_url, config=config)
+    sqs = boto3.session.Session().client("sqs", config=config)
     outage = Outage(_report)
 
     def source(queue_url: str, name: str, handler: Handler) -> EventSource:
