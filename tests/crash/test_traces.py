@@ -310,6 +310,36 @@ def test_a_pause_is_kept(s: Stage, buried: bool) -> None:
     end(s)
 
 
+LATE = [failure(404), failure(503, retryable=True, retry_after=200), b"late " + URL.encode()]
+
+
+@pytest.mark.parametrize("answer", LATE, ids=["fails", "retries", "finishes"])
+@pytest.mark.parametrize("burial_first", [True, False])
+def test_what_has_ended_stays_as_it_ended(s: Stage, answer: Failure | bytes, burial_first: bool) -> None:
+    """A worker slower than its lease and a burial: whichever ends the fetch first, the other changes nothing."""
+    job_id, records = s.message()
+    s.w.site.answers[URL] = [answer, b"again " + URL.encode()]
+    s.ledger.excused[URL] += 1
+    slow = s.run("slow", records)
+    stored = 1 if isinstance(answer, bytes) else 0
+    s.conductor.begin(slow, READ + WRITE + stored)
+    s.w.pass_time(s.w.settings.lease_ms)
+    bury = s.bury("bury", list(records))
+    s.conductor.begin(bury, READ)
+    for operation in (bury, slow) if burial_first else (slow, bury):
+        s.conductor.finish(operation)
+    job = s.w.job(job_id)
+    if burial_first:
+        assert (job["status"], job["error"]["type"]) == ("failed", "worker-lost")
+        assert s.w.objects() == set()
+    elif isinstance(answer, bytes):
+        assert job["status"] == "succeeded"
+    else:
+        assert job["status"] == ("queued" if answer.retryable else "failed")
+        assert job["error"] is None or job["error"]["type"] == "http-status"
+    end(s)
+
+
 @pytest.mark.parametrize("answer", [failure(404), failure(503, retryable=True)], ids=["fails", "retries"])
 def test_a_loser_that_failed_changes_nothing(s: Stage, answer: Failure) -> None:
     """What a worker that lost its lease was told by the site does not end its successor's attempt."""
