@@ -16,7 +16,7 @@ RUN = .venv/bin/python
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
 .PHONY: run
 run: $(INSTALLED) ## start the service here, emulator and all; Ctrl-C ends it. Settings: make run PORT=9000 WORKERS=2

@@ -56,7 +56,7 @@ def number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
 
 @contextmanager
 def applied(variables: Mapping[str, str]) -> Iterator[None]:
-    """For a while this process's environment is `variables`: boto3 reads it, profiles above all, whatever it is given."""
+    """For a while this process's environment is `variables`: boto3 reads it, whatever arguments it is given."""
     kept = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)

@@ -47,7 +47,7 @@ def test_states_and_error_types() -> None:
 def test_settings() -> None:
     """Each setting is listed with its default, and no other."""
     given_by_the_platform = {"AWS_ENDPOINT_URL", "AWS_LAMBDA_RUNTIME_API"}
-    documented = {}
+    documented: dict[str, str] = {}
     for names, default in re.findall(r"^\| (`[A-Z_`, ]+`) \| ([^|]+) \|", section("Settings"), re.MULTILINE):
         documented |= dict.fromkeys(re.findall(r"`([A-Z_]+)`", names), default.strip())
     expected = {field.name.upper(): str(field.default) for field in fields(Settings)}

@@ -185,7 +185,7 @@ class Runner:
                     if self._table.make(protocol.resume(fetch, now=now, terms=self._table.terms)):
                         return self._attempt(fetch.id, fetch.url, fetch.attempt + 1)
                 case decisions.Join(job, fetch_id):
-                    if self._table.make(protocol.join(job, fetch_id, now=now, terms=self._table.terms)):
+                    if self._table.make(protocol.join(job, fetch_id)):
                         log.info("fetch reused", extra={"job_id": job.id, "fetch_id": fetch_id})
                         return Done()
                 case decisions.GiveUp(fetch):

@@ -31,7 +31,6 @@ from chalicelib.storage import items
 # JOB
 JOB_LIVES = "attribute_exists(#url)"  # a mark has none
 JOB_UNLINKED = "attribute_not_exists(fetch_id)"
-JOB_UNEXPIRED = "submitted_at > :expired"
 JOB_TIED = "fetch_id = :fetch"
 # FETCH
 FETCH_ABSENT = "(attribute_not_exists(pk) OR sweep_at <= :now_seconds)"
@@ -129,7 +128,7 @@ def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
     claim = Claim(url_key=job.url_key, fetch_id=job.id, submitted_at=job.submitted_at)
     sweep_at = terms.sweep_at(job.submitted_at)
     return [
-        _link(job, fetch.id, now, terms),
+        _link(job, fetch.id),
         _put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
         _put(
             items.claim_item(claim, sweep_at),
@@ -139,10 +138,10 @@ def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
     ]
 
 
-def join(job: Job, fetch_id: str, *, now: int, terms: Terms) -> Write:
+def join(job: Job, fetch_id: str) -> Write:
     """Link the job to a standing fetch and count it."""
     return [
-        _link(job, fetch_id, now, terms),
+        _link(job, fetch_id),
         _update(
             items.fetch_key(fetch_id),
             "SET jobs = jobs + :one",
@@ -229,7 +228,7 @@ def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Wr
     )
     sweep_at = terms.sweep_at(job.submitted_at)
     return [
-        _link(job, fetch.id, now, terms),
+        _link(job, fetch.id),
         _put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
     ]
 
@@ -298,12 +297,12 @@ def unfinished_mark_of(job: Job, fetch: Fetch, terms: Terms) -> Mark:
 # The forms
 
 
-def _link(job: Job, fetch_id: str, now: int, terms: Terms) -> Operation:
+def _link(job: Job, fetch_id: str) -> Operation:
     return _update(
         items.job_key(job.id),
         "SET fetch_id = :fetch",
-        _all(JOB_LIVES, JOB_UNLINKED, JOB_UNEXPIRED),
-        {":fetch": fetch_id, ":expired": now - terms.rules.retention},
+        _all(JOB_LIVES, JOB_UNLINKED),
+        {":fetch": fetch_id},
     )
 
 

@@ -59,6 +59,10 @@ class Break:
 
 # What the proof does not miss, clause by clause, and why it stays.
 REDUNDANT: dict[str, str] = {
+    "delete_unlinked: without JOB_LIVES": "it would put the same bare mark over the mark of another DELETE; it stays "
+    "because every write on a job asks for a job",
+    "_untie: without JOB_LIVES": "a mark that names its fetch is only there once the fetch is gone, which the clauses on "
+    "FETCH refuse; it stays for the same reason",
     "start: without FETCH_ABSENT": "a job with a fetch is linked or a mark, so the clauses on JOB refuse first; it stays "
     "as the last defence should a row ever be written again",
     "fail_unstarted: without FETCH_ABSENT": "as in start",

@@ -148,7 +148,7 @@ class Running:
 def running(
     directory: Path, settings: Mapping[str, str] = NONE, *, given: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """A stack on free ports, which is ended by Ctrl-C. `given` is the person's environment; by default this process's."""
+    """A stack on free ports, ended by Ctrl-C. `given` is the person's environment; by default this process's."""
     ready_file, log = directory / "ready.json", directory / "log.txt"
     environment = {**(os.environ if given is None else given), **FREE_PORTS, **settings}
     with log.open("wb") as output:

@@ -49,9 +49,7 @@ def test_a_batch_of_a_thousand(stack: Running, fresh: Fresh) -> None:
     before = ask("GET", stack.page("/count")).json
     batch = stack.submit_batch(urls)
     assert [rejected["index"] for rejected in batch["rejected"]] == [0, 500, 999]
-    assert [job["url"] for job in batch["jobs"]] == [
-        url for index, url in enumerate(urls) if index not in (0, 500, 999)
-    ]
+    assert [job["url"] for job in batch["jobs"]] == urls[1:500] + urls[501:999]
     page = stack.finished_batch(batch["id"], 120)
     assert page["counts"] == {"queued": 0, "running": 0, "succeeded": 997, "failed": 0}
     after = ask("GET", stack.page("/count")).json
@@ -89,7 +87,7 @@ def test_fifty_clients_at_the_same_moment(stack: Running, fresh: Fresh) -> None:
 
 def test_the_window(tmp_path: Path) -> None:
     """Inside it a URL is not fetched again, after it it is, and a reuse in between does not extend it."""
-    with running(tmp_path, **{**SHORT, "WINDOW_SECONDS": str(WINDOW_SECONDS)}) as stack:
+    with running(tmp_path, {**SHORT, "WINDOW_SECONDS": str(WINDOW_SECONDS)}) as stack:
         url = stack.page("/page/window")
         first = stack.finished(stack.submit(url)["id"])
         ends = datetime.fromisoformat(first["submitted_at"]).timestamp() + WINDOW_SECONDS

@@ -143,9 +143,8 @@ def test_every_listener_is_on_loopback(stack: Running) -> None:
             fields = line.split()
             if fields[3] == state and fields[9] in inodes:
                 listening.append((table, fields[1].partition(":")[0]))
-    assert (
-        listening == [("tcp", "0100007F")] * 3
-    )  # the API, the sample site, the emulator; 127.0.0.1 in the kernel's order
+    # 127.0.0.1 in the kernel's order: the API's, the sample site's and the emulator's.
+    assert listening == [("tcp", "0100007F")] * 3
 
 
 def test_chalice_local_would_find_the_stack(stack: Running) -> None:
@@ -160,7 +159,7 @@ def test_chalice_local_would_find_the_stack(stack: Running) -> None:
 
 def test_no_workers(tmp_path: Path) -> None:
     """The API alone accepts, and says so."""
-    with running(tmp_path, WORKERS="0") as stack:
+    with running(tmp_path, {"WORKERS": "0"}) as stack:
         assert stack.workers == []
         assert stack.submit(stack.page("/hello.txt"))["status"] == "queued"
         assert "jobs stay queued" in stack.said
