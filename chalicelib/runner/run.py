@@ -24,7 +24,7 @@ from chalicelib.storage.queue import Message, Queue
 from chalicelib.storage.table import Table
 
 ROUNDS = 5  # two are enough for every promise; more only save a redelivery in a race
-MARGIN_SECONDS = 3  # for what follows a fetch: the rest of the upload, three writes
+MARGIN_SECONDS = 1  # for what follows a fetch; of the 3 that settings.check asks for, 2 are for what comes before
 
 WORKER_LOST = FetchError(
     type=ErrorType.WORKER_LOST,

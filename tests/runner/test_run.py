@@ -87,11 +87,20 @@ def test_attempts_end(w: World) -> None:
 def test_no_attempt_is_begun_without_the_time_for_it(w: World) -> None:
     """A worker that would not live to see the end leaves the message."""
     w.submit(URL)
-    w.seconds_left = 32.9
+    w.seconds_left = 30.9
     assert len(w.run()) == 1
     assert w.site.requests == {}
-    w.seconds_left = 33
+    w.seconds_left = 31
     assert w.run() == []
+
+
+def test_the_tightest_settings_leave_time_for_an_attempt() -> None:
+    """An invocation that has just read its messages may begin one, by whatever settings are accepted."""
+    with world(fetch_seconds=5, connect_seconds=5, function_seconds=8) as w:
+        job_id = w.submit(URL)["id"]
+        w.seconds_left = 8 - 1.9
+        assert w.run() == []
+        assert w.job(job_id)["status"] == "succeeded"
 
 
 def test_a_crash_costs_an_attempt(w: World) -> None:
