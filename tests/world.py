@@ -319,7 +319,9 @@ def _clients(endpoint: str) -> dict[str, Any]:
 
 
 @contextmanager
-def world(wrap: Callable[[Any], Any] = lambda client: client, *, endpoint: str = "", **settings: int) -> Iterator[World]:
+def world(
+    wrap: Callable[[Any], Any] = lambda client: client, *, endpoint: str = "", **settings: int
+) -> Iterator[World]:
     """A world of its own, with the stack made from the one template: in moto, or in an emulator at `endpoint`.
 
     `wrap` may put something around each client.
