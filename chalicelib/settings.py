@@ -60,6 +60,7 @@ class Settings:
     # Given by the platform
     aws_endpoint_url: str = ""  # an emulator's; empty on AWS
     aws_lambda_runtime_api: str = ""  # set inside Lambda
+    aws_lambda_function_name: str = ""  # set inside Lambda, an emulator's too
 
     @property
     def window_ms(self) -> int:

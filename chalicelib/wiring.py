@@ -14,6 +14,7 @@ from chalicelib import settings as settings_module
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.decide import Rules
 from chalicelib.jobs.ids import RANDOM_BYTES
+from chalicelib.metrics import Metrics
 from chalicelib.settings import LAMBDA_RUNTIME_PORT, Settings
 from chalicelib.storage.protocol import Terms
 
@@ -53,6 +54,7 @@ def service() -> Service:
         open=s.local,
         clock=_clock,
         new_id=lambda: secrets.token_hex(RANDOM_BYTES),
+        metrics=Metrics("api", enabled=bool(s.aws_lambda_function_name)),
     )
 
 
@@ -92,6 +94,7 @@ def runner() -> Runner:
         clock=_clock,
         random=random.random,
         parallel=parallel,
+        metrics=Metrics("runner", enabled=bool(s.aws_lambda_function_name)),
     )
 
 

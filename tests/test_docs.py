@@ -46,7 +46,7 @@ def test_states_and_error_types() -> None:
 
 def test_settings() -> None:
     """Each setting is listed with its default, and no other."""
-    given_by_the_platform = {"AWS_ENDPOINT_URL", "AWS_LAMBDA_RUNTIME_API"}
+    given_by_the_platform = {"AWS_ENDPOINT_URL", "AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_FUNCTION_NAME"}
     documented: dict[str, str] = {}
     for names, default in re.findall(r"^\| (`[A-Z_`, ]+`) \| ([^|]+) \|", section("Settings"), re.MULTILINE):
         documented |= dict.fromkeys(re.findall(r"`([A-Z_]+)`", names), default.strip())

@@ -15,11 +15,12 @@ PACKAGE = ROOT / "chalicelib"
 MAY_IMPORT = {
     "jobs": {"jobs"},
     "storage": {"jobs", "storage"},
-    "api": {"jobs", "storage", "api"},
-    "runner": {"jobs", "storage", "runner"},
+    "api": {"jobs", "storage", "metrics", "api"},
+    "runner": {"jobs", "storage", "metrics", "runner"},
     "settings": set(),
     "logs": set(),
-    "wiring": {"settings", "jobs", "storage", "api", "runner"},
+    "metrics": set(),
+    "wiring": {"settings", "metrics", "jobs", "storage", "api", "runner"},
 }
 
 

@@ -24,6 +24,7 @@ from chalicelib.api.service import Service
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.decide import Rules
 from chalicelib.jobs.entities import ErrorType, FetchError
+from chalicelib.metrics import Metrics
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.runner.run import Patience, Runner
 from chalicelib.settings import Settings
@@ -95,6 +96,7 @@ class World:
     ids: int = 0
     messages: list[dict[str, Any]] = field(default_factory=list)  # received and not acknowledged
     seconds_left: float = 1000.0
+    metrics: list[str] = field(default_factory=list)  # lines
 
     def __post_init__(self) -> None:
         self.given = self.settings
@@ -126,6 +128,7 @@ class World:
             open=True,
             clock=lambda: self.now,
             new_id=self.new_id,
+            metrics=Metrics("api", enabled=True, write=self.metrics.append),
         )
         self.runner = Runner(
             table=self.table,
@@ -143,6 +146,7 @@ class World:
             clock=lambda: self.now,
             random=lambda: 1.0,
             parallel=calls.serial,
+            metrics=Metrics("runner", enabled=True, write=self.metrics.append),
         )
         self.app = Chalice(app_name="test")
         routes.register(self.app, lambda: self.service)
@@ -267,6 +271,7 @@ class World:
         self.receive()
         self.receive_dead_letters()
         self._acknowledge(list(self.messages))
+        self.metrics.clear()
         self.site.requests.clear()
         self.site.answers.clear()
         self.site.during = None

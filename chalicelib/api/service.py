@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.decide import Rules, is_expired
 from chalicelib.jobs.entities import Batch, Job
+from chalicelib.metrics import OFF, Metrics
 from chalicelib.storage.bucket import Bucket
 from chalicelib.storage.protocol import Terms
 from chalicelib.storage.queue import Queue
@@ -26,6 +27,7 @@ class Service:
     open: bool  # stage dev; a deployed stage answers nobody before there is access control
     clock: Callable[[], int]  # milliseconds since the epoch
     new_id: Callable[[], str]
+    metrics: Metrics = OFF
 
     @property
     def terms(self) -> Terms:

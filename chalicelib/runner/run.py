@@ -15,6 +15,7 @@ from chalicelib.jobs import decide as decisions
 from chalicelib.jobs.decide import Rules, Seen, decide
 from chalicelib.jobs.entities import ErrorType, Fetch, FetchError, Result, Status
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.metrics import OFF, Metric, Metrics
 from chalicelib.runner import retry
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.storage import protocol
@@ -94,7 +95,9 @@ class Runner:
         clock: Callable[[], int],
         random: Callable[[], float],
         parallel: Parallel,
+        metrics: Metrics = OFF,
     ) -> None:
+        self._metrics = metrics
         self._table = table
         self._queue = queue
         self._dead_letters = dead_letters
@@ -147,6 +150,7 @@ class Runner:
             return isinstance(end, Done)
 
         done = self._parallel(handle, deliveries)
+        self._metrics.flush()
         return [delivery.message_id for delivery, is_done in zip(deliveries, done, strict=True) if not is_done]
 
     def _run(self, message: Message, seen: Seen, seconds_left: Callable[[], float], dead_letter: bool) -> Done | Left:
@@ -180,20 +184,24 @@ class Runner:
                     return Left(now)
                 case decisions.Start(job, dead):
                     if self._table.make(protocol.start(job, now=now, terms=self._table.terms, dead=dead)):
+                        self._metrics.add(Metric.QUEUE_AGE, now - job.submitted_at)
                         return self._attempt(job.id, job.url, 1)
                 case decisions.Resume(fetch):
                     if self._table.make(protocol.resume(fetch, now=now, terms=self._table.terms)):
                         return self._attempt(fetch.id, fetch.url, fetch.attempt + 1)
                 case decisions.Join(job, fetch_id):
                     if self._table.make(protocol.join(job, fetch_id)):
+                        self._metrics.add(Metric.REUSED)
                         log.info("fetch reused", extra={"job_id": job.id, "fetch_id": fetch_id})
                         return Done()
                 case decisions.GiveUp(fetch):
                     if self._table.make(protocol.give_up(fetch, WORKER_LOST, now=now)):
+                        self._metrics.add(Metric.FAILED, error_type=WORKER_LOST.type)
                         log.error("fetch given up", extra={"fetch_id": fetch.id, "attempt": fetch.attempt})
                         return Done()
                 case decisions.Fail(job):
                     if self._table.make(protocol.fail_unstarted(job, WORKER_LOST, now=now, terms=self._table.terms)):
+                        self._metrics.add(Metric.FAILED, error_type=WORKER_LOST.type)
                         log.error("job failed unstarted", extra={"job_id": job.id})
                         return Done()
         return Left(now)
@@ -205,6 +213,7 @@ class Runner:
     def _attempt(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
         """Fetch, store, and end the attempt by a write that only its holder can make."""
         key = result_key(fetch_id, attempt)
+        began = self._clock()
         try:
             with self._bucket.create_result(key) as upload:
                 outcome = self._fetcher.fetch(url, upload)
@@ -214,12 +223,15 @@ class Runner:
             # The lease stands until it ends; what was stored, if anything, no record will name.
             self._remove(key)
             raise
+        self._metrics.add(Metric.FETCH_TIME, self._clock() - began)
         if isinstance(outcome, Fetched):
             return self._finish(fetch_id, attempt, self._result(outcome, key))
         return self._fail_or_retry(fetch_id, attempt, outcome)
 
     def _finish(self, fetch_id: str, attempt: int, result: Result) -> Done | Left:
         if self._table.make(protocol.finish(fetch_id, attempt, result, now=self._clock())):
+            self._metrics.add(Metric.FETCHED)
+            self._metrics.add(Metric.BYTES, result.size)
             log.info(
                 "fetch succeeded",
                 extra={
@@ -250,11 +262,13 @@ class Runner:
         if seconds is None:
             made = self._table.make(protocol.fail(fetch_id, attempt, failure.error, now=now))
             end: Done | Left = Done()
+            self._metrics.add(Metric.FAILED, error_type=failure.error.type)
             log.info("fetch failed", extra=about)
         else:
             until = now + int(seconds * 1000)
             made = self._table.make(protocol.retry(fetch_id, attempt, until=until))
             end = Left(until)
+            self._metrics.add(Metric.RETRIED)
             log.info("attempt failed, another follows", extra={**about, "seconds": seconds})
         return end if made else _lost(self._table.fetch(fetch_id, now=now))
 
