@@ -173,3 +173,15 @@ def test_refusals(stack: Running, method: str, path: str, body: object, status: 
     answer = stack.ask(method, path, body)
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
     assert answer.json["type"].endswith(f"/{problem}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="a process's peak memory is read from Linux's /proc")
+def test_a_workers_memory(tmp_path: Path) -> None:
+    """Ten large bodies at once stream through to the bucket in under 200 MiB, whatever their size."""
+    with running(tmp_path, {"WORKERS": "1"}) as stack:
+        batch = stack.submit_batch([stack.page(f"/big?bytes=30000000&memory={number}") for number in range(10)])
+        assert stack.finished_batch(batch["id"])["counts"]["succeeded"] == 10
+        status = Path(f"/proc/{stack.workers[0]}/status").read_text()
+        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        print(f"\na worker's peak memory: {peak // 1024} MiB")
+        assert peak < 200 * 1024
