@@ -6,8 +6,23 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_ids: ContextVar[Mapping[str, object]] = ContextVar("ids", default={})  # noqa: B039 - never changed, only replaced
+
+
+@contextmanager
+def about(**ids: object) -> Iterator[None]:
+    """Put these ids on every line that this thread logs inside the block."""
+    before = _ids.set({**_ids.get(), **ids})
+    try:
+        yield
+    finally:
+        _ids.reset(before)
 
 
 class JsonFormatter(logging.Formatter):
@@ -22,6 +37,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= _ids.get()
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

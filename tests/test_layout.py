@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "jobs": {"jobs"},
     "storage": {"jobs", "storage"},
     "api": {"jobs", "storage", "metrics", "api"},
-    "runner": {"jobs", "storage", "metrics", "runner"},
+    "runner": {"jobs", "storage", "logs", "metrics", "runner"},
     "settings": set(),
     "logs": set(),
     "metrics": set(),

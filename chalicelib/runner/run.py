@@ -15,6 +15,7 @@ from chalicelib.jobs import decide as decisions
 from chalicelib.jobs.decide import Rules, Seen, decide
 from chalicelib.jobs.entities import ErrorType, Fetch, FetchError, Result, Status
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.logs import about
 from chalicelib.metrics import OFF, Metric, Metrics
 from chalicelib.runner import retry
 from chalicelib.runner.outcome import Failure, Fetched, Sink
@@ -137,8 +138,8 @@ class Runner:
 
         def handle(delivery: Delivery) -> bool:
             if delivery.message is None:
-                about = {"message_id": delivery.message_id, "body": delivery.body[:1000]}
-                log.error("a message cannot be read", extra=about)
+                which = {"message_id": delivery.message_id, "body": delivery.body[:1000]}
+                log.error("a message cannot be read", extra=which)
                 return dead_letter
             try:
                 end = self._run(delivery.message, first[delivery.message], seconds_left, dead_letter)
@@ -154,13 +155,14 @@ class Runner:
         return [delivery.message_id for delivery, is_done in zip(deliveries, done, strict=True) if not is_done]
 
     def _run(self, message: Message, seen: Seen, seconds_left: Callable[[], float], dead_letter: bool) -> Done | Left:
-        try:
-            end = self._lead(message, seen, seconds_left, dead_letter)
-        except Unavailable:
-            end = Left()
-        if isinstance(end, Left):
-            log.info("message left", extra={"job_id": message.job_id, "until": end.until, "dead_letter": dead_letter})
-        return end
+        with about(job_id=message.job_id):
+            try:
+                end = self._lead(message, seen, seconds_left, dead_letter)
+            except Unavailable:
+                end = Left()
+            if isinstance(end, Left):
+                log.info("message left", extra={"until": end.until, "dead_letter": dead_letter})
+            return end
 
     def _lead(self, message: Message, seen: Seen, seconds_left: Callable[[], float], dead_letter: bool) -> Done | Left:
         """The loop: a refused write is no reason to acknowledge, but to look again."""
@@ -192,7 +194,7 @@ class Runner:
                 case decisions.Join(job, fetch_id):
                     if self._table.make(protocol.join(job, fetch_id)):
                         self._metrics.add(Metric.REUSED)
-                        log.info("fetch reused", extra={"job_id": job.id, "fetch_id": fetch_id})
+                        log.info("fetch reused", extra={"fetch_id": fetch_id})
                         return Done()
                 case decisions.GiveUp(fetch):
                     if self._table.make(protocol.give_up(fetch, WORKER_LOST, now=now)):
@@ -202,7 +204,7 @@ class Runner:
                 case decisions.Fail(job):
                     if self._table.make(protocol.fail_unstarted(job, WORKER_LOST, now=now, terms=self._table.terms)):
                         self._metrics.add(Metric.FAILED, error_type=WORKER_LOST.type)
-                        log.error("job failed unstarted", extra={"job_id": job.id})
+                        log.error("job failed unstarted")
                         return Done()
         return Left(now)
 
@@ -212,6 +214,10 @@ class Runner:
 
     def _attempt(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
         """Fetch, store, and end the attempt by a write that only its holder can make."""
+        with about(fetch_id=fetch_id, attempt=attempt):
+            return self._fetch_and_end(fetch_id, url, attempt)
+
+    def _fetch_and_end(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
         key = result_key(fetch_id, attempt)
         began = self._clock()
         try:
@@ -232,15 +238,7 @@ class Runner:
         if self._table.make(protocol.finish(fetch_id, attempt, result, now=self._clock())):
             self._metrics.add(Metric.FETCHED)
             self._metrics.add(Metric.BYTES, result.size)
-            log.info(
-                "fetch succeeded",
-                extra={
-                    "fetch_id": fetch_id,
-                    "attempt": attempt,
-                    "size": result.size,
-                    "http_status": result.http_status,
-                },
-            )
+            log.info("fetch succeeded", extra={"size": result.size, "http_status": result.http_status})
             return Done()
         own = self._table.fetch(fetch_id, now=self._clock())
         if own is not None and own.status is Status.SUCCEEDED and own.attempt == attempt:
@@ -258,18 +256,18 @@ class Runner:
             random=self._random,
         )
         now = self._clock()
-        about = {"fetch_id": fetch_id, "attempt": attempt, "error_type": str(failure.error.type)}
+        error = {"error_type": str(failure.error.type)}
         if seconds is None:
             made = self._table.make(protocol.fail(fetch_id, attempt, failure.error, now=now))
             end: Done | Left = Done()
             self._metrics.add(Metric.FAILED, error_type=failure.error.type)
-            log.info("fetch failed", extra=about)
+            log.info("fetch failed", extra=error)
         else:
             until = now + int(seconds * 1000)
             made = self._table.make(protocol.retry(fetch_id, attempt, until=until))
             end = Left(until)
             self._metrics.add(Metric.RETRIED)
-            log.info("attempt failed, another follows", extra={**about, "seconds": seconds})
+            log.info("attempt failed, another follows", extra={**error, "seconds": seconds})
         return end if made else _lost(self._table.fetch(fetch_id, now=now))
 
     def _look(self, messages: Sequence[Message], claimed_id: str | None = None) -> list[Seen]:
