@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -150,6 +151,10 @@ def check(s: Settings) -> list[str]:
     """What is broken in the settings, a sentence each; empty when they hold together."""
     rules = [
         (s.stage in STAGES, f"STAGE must be one of {', '.join(STAGES)}, not {s.stage!r}"),
+        (
+            s.contact_url == "" or re.fullmatch(r"(https?://|mailto:)[!-~]+", s.contact_url) is not None,
+            "CONTACT_URL must be an http, https or mailto URL in ASCII: it is sent to sites in the User-Agent",
+        ),
         (
             not (s.aws_lambda_runtime_api and s.local),
             "STAGE dev fetches loopback addresses and must not run in Lambda",

@@ -7,7 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chalicelib import settings as settings_module
@@ -62,7 +62,7 @@ def service() -> Service:
 def runner() -> Runner:
     """What runs jobs."""
     from chalicelib.runner.fetcher import Fetcher, Limits
-    from chalicelib.runner.run import Patience, Runner
+    from chalicelib.runner.run import RetryPolicy, Runner
     from chalicelib.storage.bucket import Bucket
     from chalicelib.storage.queue import Queue
 
@@ -84,10 +84,8 @@ def runner() -> Runner:
         dead_letters=Queue(_client("sqs"), s.dead_letter_queue_url),
         bucket=Bucket(_client("s3"), s.bucket_name),
         fetcher=fetcher,
-        rules=_rules(s),
-        patience=Patience(
+        retries=RetryPolicy(
             fetch_seconds=s.fetch_seconds,
-            max_attempts=s.max_attempts,
             backoff_seconds=s.backoff_seconds,
             backoff_cap_seconds=s.backoff_cap_seconds,
         ),
@@ -105,12 +103,20 @@ class Threads:
         self._pool = ThreadPoolExecutor(size)
 
     def __call__(self, function: Callable[[T], R], values: list[T], /) -> list[R]:
-        """Apply the function to all of the values; raises what the first that failed raised, after all have ended."""
+        """Apply the function to all of the values.
+
+        Once one fails no further one is begun; raises what it raised when those that run have ended.
+        """
         if len(values) <= 1:
             return [function(value) for value in values]
         futures = [self._pool.submit(function, value) for value in values]
-        for future in futures:
-            future.exception()
+        done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
+        for future in done:
+            if error := future.exception():
+                raise error
         return [future.result() for future in futures]
 
 
@@ -155,12 +161,9 @@ def _table(parallel: Threads) -> Table:
     from chalicelib.storage.table import Table
 
     s = settings()
-    terms = Terms(rules=_rules(s), lease=s.lease_ms)
+    rules = Rules(window=s.window_ms, retention=s.retention_ms, max_attempts=s.max_attempts)
+    terms = Terms(rules=rules, lease=s.lease_ms)
     return Table(_client("dynamodb"), s.table_name, terms, parallel=parallel)
-
-
-def _rules(s: Settings) -> Rules:
-    return Rules(window=s.window_ms, retention=s.retention_ms, max_attempts=s.max_attempts)
 
 
 def _clock() -> int:

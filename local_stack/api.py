@@ -37,7 +37,7 @@ def main() -> None:
         app.app,
         listener,
         function_seconds=told.api_function_seconds,
-        log_requests=bool(os.environ.get("LOG")),
+        log_requests=os.environ.get("LOG") == "1",
     )
 
     # shutdown() waits for serve_forever(), which the main thread is in, so another thread must call it.

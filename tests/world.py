@@ -26,7 +26,7 @@ from chalicelib.jobs.decide import Rules
 from chalicelib.jobs.entities import ErrorType, FetchError
 from chalicelib.metrics import Metrics
 from chalicelib.runner.outcome import Failure, Fetched, Sink
-from chalicelib.runner.run import Patience, Runner
+from chalicelib.runner.run import RetryPolicy, Runner
 from chalicelib.settings import Settings
 from chalicelib.storage import calls
 from chalicelib.storage.bucket import Bucket
@@ -136,10 +136,8 @@ class World:
             dead_letters=self.dead_letters,
             bucket=self.bucket,
             fetcher=self.site,
-            rules=rules,
-            patience=Patience(
+            retries=RetryPolicy(
                 fetch_seconds=self.settings.fetch_seconds,
-                max_attempts=self.settings.max_attempts,
                 backoff_seconds=self.settings.backoff_seconds,
                 backoff_cap_seconds=self.settings.backoff_cap_seconds,
             ),

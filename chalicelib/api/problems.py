@@ -70,7 +70,6 @@ class ProblemError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.kind = kind
         self.problem = problem(kind, detail, errors=errors, error=error)
         self.headers = dict(headers or {})
 

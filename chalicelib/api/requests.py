@@ -45,6 +45,8 @@ def body(raw: bytes, content_type: str | None, kind: type[T]) -> T:
             problems.TOO_LARGE,
             f"The body has {len(raw)} bytes; {BODY_LIMIT} are allowed. Split the URLs into several batches.",
         )
+    if not raw:
+        raise ProblemError(problems.MALFORMED, f"The body is empty; send JSON such as {_example(kind)}.")
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

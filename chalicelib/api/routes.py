@@ -18,7 +18,6 @@ from chalicelib.api.render import Renderer
 from chalicelib.api.service import Service
 from chalicelib.api.types import BatchRequest, Health, JobRequest, Problem
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.metrics import Metric
 
 log = logging.getLogger("fetch_queue.api")
 
@@ -65,7 +64,6 @@ def create_jobs(call: Call) -> Response:
     body = requests.body(call.raw_body(), call.header("content-type"), JobRequest)
     key = requests.idempotency_key(call.header("idempotency-key"))
     shown = submit.submit_job(call.service, call.tenant, body.url, key)
-    call.service.metrics.add(Metric.SUBMITTED)
     call.service.metrics.flush()
     return _json(202, call.render.job(shown), {"Location": call.render.job_path(shown.job.id)})
 
@@ -75,8 +73,6 @@ def create_batch(call: Call) -> Response:
     body = requests.body(call.raw_body(), call.header("content-type"), BatchRequest)
     key = requests.idempotency_key(call.header("idempotency-key"))
     accepted = submit.submit_batch(call.service, call.tenant, body.urls, key)
-    call.service.metrics.add(Metric.SUBMITTED, len(accepted.jobs))
-    call.service.metrics.add(Metric.REJECTED, len(accepted.rejected))
     call.service.metrics.flush()
     return _json(202, call.render.accepted(accepted), {"Location": call.render.batch_path(accepted.batch.id)})
 

@@ -14,6 +14,7 @@ from chalicelib.jobs import ids
 from chalicelib.jobs.entities import Batch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.urls import InvalidURL, normal_form
+from chalicelib.metrics import Metric
 from chalicelib.storage import protocol
 from chalicelib.storage.queue import Message
 
@@ -48,6 +49,7 @@ def submit_job(service: Service, tenant: str, url: str, key: str | None) -> Show
     )
     if service.table.make(protocol.submit_job(job, service.terms)):
         service.queue.send([Message(job.id, job.url_key)])
+        service.metrics.add(Metric.SUBMITTED)
         return Shown(job, None)
     existing = service.table.job(job.id)
     if existing is None:
@@ -58,8 +60,10 @@ def submit_job(service: Service, tenant: str, url: str, key: str | None) -> Show
         raise _reused()
     # Whether the first handler lived to send its message is not known.
     service.queue.send([Message(existing.id, existing.url_key)])
-    (shown,) = show(service, [existing])
-    return shown
+    shown = show(service, [existing])
+    if not shown:  # deleted since it was read
+        raise _deleted()
+    return shown[0]
 
 
 def submit_batch(service: Service, tenant: str, urls: Sequence[str], key: str | None) -> Accepted:
@@ -125,12 +129,14 @@ def _jobs(batch: Batch, valid: list[tuple[str, str]]) -> list[Job]:
 def _send_and_accept(service: Service, batch: Batch, jobs: list[Job], rejected: list[Rejected]) -> Accepted:
     service.queue.send([Message(job.id, job.url_key) for job in jobs])
     if not service.table.make(protocol.accept_batch(batch)):
-        # Its own write whose answer was lost, or a handler that took over.
+        # Another handler took over, or the batch was deleted by who was told of that one's acceptance.
         standing = service.table.batch(batch.id)
         if isinstance(standing, Mark):
             raise _deleted()
         if standing is None or not standing.accepted:
             raise _in_progress(1)
+    service.metrics.add(Metric.SUBMITTED, len(jobs))
+    service.metrics.add(Metric.REJECTED, len(rejected))
     return Accepted(batch=batch, jobs=[Shown(job, None) for job in jobs], rejected=rejected)
 
 
@@ -142,6 +148,8 @@ def _replay(service: Service, batch: Batch, rejected: list[Rejected]) -> Accepte
 
 def _take_over(service: Service, standing: Batch, valid: list[tuple[str, str]], rejected: list[Rejected]) -> Accepted:
     """Go on where a handler died: write the rows that are missing, send every message."""
+    if len(valid) != standing.size:  # what may be fetched has changed since: the ids would shift
+        raise _deleted()
     now = service.clock()
     if standing.lease_until > now:
         raise _in_progress(-(-(standing.lease_until - now) // 1000))
@@ -156,7 +164,7 @@ def _take_over(service: Service, standing: Batch, valid: list[tuple[str, str]], 
 
 def _deleted() -> ProblemError:
     return ProblemError(
-        problems.DELETED, "What was submitted with this Idempotency-Key was deleted or has expired. Use a new key."
+        problems.DELETED, "What was submitted with this Idempotency-Key is gone, deleted or expired. Use a new key."
     )
 
 

@@ -18,7 +18,6 @@ class AddressPolicy:
 
     loopback_allowed: bool = False  # 127.0.0.0/8 and ::1; for a stage on a developer's machine only
     forbidden_ports: frozenset[int] = frozenset({9001})  # on loopback; 9001 is Lambda's runtime API
-    denied_networks: tuple[Network, ...] = ()  # public ones of our own, such as a VPC's IPv6 range
 
 
 PUBLIC_ONLY = AddressPolicy()
@@ -152,7 +151,6 @@ def verdict(address: Address, port: int, policy: AddressPolicy) -> str | None:
     """Why a connection to this address and port may not be made, or None where it may."""
     return (
         refusal(address, loopback_allowed=policy.loopback_allowed)
-        or _denied(address, policy.denied_networks)
         or refused_port(port)
         or refused_endpoint(address, port, forbidden_ports=policy.forbidden_ports)
     )
@@ -160,8 +158,3 @@ def verdict(address: Address, port: int, policy: AddressPolicy) -> str | None:
 
 def _is_loopback(address: Address) -> bool:
     return any(address in block for block in _LOOPBACK)
-
-
-def _denied(address: Address, networks: tuple[Network, ...]) -> str | None:
-    inner = embedded(address) if isinstance(address, IPv6Address) else ()
-    return "denied network" if any(each in network for each in (address, *inner) for network in networks) else None

@@ -12,6 +12,8 @@ the job still exists:
                 the claim's fetch is dead        -> Start in its place
                 a claim inside the window        -> Join its fetch
 
+A dead letter is brought to an end: GiveUp for Resume, Fail for Start.
+
 Acknowledging because the job is gone or linked elsewhere needs a second, later
 read: several items read in one request are not one moment, so the own fetch may
 have been written between the reading of the fetch and that of the job.
@@ -105,20 +107,18 @@ def decide(seen: Seen, *, now: int, rules: Rules, looked: bool = False, dead_let
     """What to do next.
 
     `looked` says that a round before saw the job gone, expired or linked too.
-    `dead_letter` asks for an end: nothing is started, joined or resumed.
+    `dead_letter` asks for an end: nothing is started or resumed; to join a standing fetch is an end too.
     """
     if seen.own is not None:
         return _lead(seen.own, now, rules, dead_letter)
     job = seen.job
     if job is None or is_expired(job.submitted_at, now=now, retention=rules.retention) or job.fetch_id is not None:
         return Acknowledge() if looked else LookAgain()
-    if dead_letter:
-        return Fail(job)
     claim = seen.claim
     if claim is None or claim.submitted_at <= job.submitted_at - rules.window:
-        return Start(job, dead=None)
+        return Fail(job) if dead_letter else Start(job, dead=None)
     if seen.claimed_id == claim.fetch_id and is_dead(seen.claimed, job):
-        return Start(job, dead=claim.fetch_id)
+        return Fail(job) if dead_letter else Start(job, dead=claim.fetch_id)
     return Join(job, claim.fetch_id)
 
 

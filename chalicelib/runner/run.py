@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chalicelib.jobs import decide as decisions
-from chalicelib.jobs.decide import Rules, Seen, decide
+from chalicelib.jobs.decide import Seen, decide
 from chalicelib.jobs.entities import ErrorType, Fetch, FetchError, Result, Status
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.logs import about
@@ -30,7 +30,11 @@ MARGIN_SECONDS = 1  # for what follows a fetch; of the 3 that settings.check ask
 
 WORKER_LOST = FetchError(
     type=ErrorType.WORKER_LOST,
-    detail="Every attempt was cut short on our side before the site's answer was stored. Submit the URL again.",
+    detail="every attempt was cut short on our side before the site's answer was stored; submit the URL again",
+)
+NEVER_STARTED = FetchError(
+    type=ErrorType.WORKER_LOST,
+    detail="no attempt could be begun, through a fault on our side; submit the URL again",
 )
 
 log = logging.getLogger("fetch_queue.runner")
@@ -44,11 +48,10 @@ class Fetches(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long and how often a URL is tried, in seconds."""
+class RetryPolicy:
+    """How long a URL is tried, and when again, in seconds."""
 
     fetch_seconds: float
-    max_attempts: int
     backoff_seconds: float
     backoff_cap_seconds: float
 
@@ -91,8 +94,7 @@ class Runner:
         dead_letters: Queue,
         bucket: Bucket,
         fetcher: Fetches,
-        rules: Rules,
-        patience: Patience,
+        retries: RetryPolicy,
         clock: Callable[[], int],
         random: Callable[[], float],
         parallel: Parallel,
@@ -104,8 +106,8 @@ class Runner:
         self._dead_letters = dead_letters
         self._bucket = bucket
         self._fetcher = fetcher
-        self._rules = rules
-        self._patience = patience
+        self._rules = table.terms.rules
+        self._retries = retries
         self._clock = clock
         self._random = random
         self._parallel = parallel
@@ -202,7 +204,7 @@ class Runner:
                         log.error("fetch given up", extra={"fetch_id": fetch.id, "attempt": fetch.attempt})
                         return Done()
                 case decisions.Fail(job):
-                    if self._table.make(protocol.fail_unstarted(job, WORKER_LOST, now=now, terms=self._table.terms)):
+                    if self._table.make(protocol.fail_unstarted(job, NEVER_STARTED, now=now, terms=self._table.terms)):
                         self._metrics.add(Metric.FAILED, error_type=WORKER_LOST.type)
                         log.error("job failed unstarted")
                         return Done()
@@ -210,7 +212,7 @@ class Runner:
 
     def _has_time(self, seconds_left: Callable[[], float]) -> bool:
         """No request is sent that the worker might not live to see the end of."""
-        return seconds_left() >= self._patience.fetch_seconds + MARGIN_SECONDS
+        return seconds_left() >= self._retries.fetch_seconds + MARGIN_SECONDS
 
     def _attempt(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
         """Fetch, store, and end the attempt by a write that only its holder can make."""
@@ -250,25 +252,25 @@ class Runner:
         seconds = retry.delay(
             failure,
             attempt,
-            max_attempts=self._patience.max_attempts,
-            base_seconds=self._patience.backoff_seconds,
-            cap_seconds=self._patience.backoff_cap_seconds,
+            max_attempts=self._rules.max_attempts,
+            base_seconds=self._retries.backoff_seconds,
+            cap_seconds=self._retries.backoff_cap_seconds,
             random=self._random,
         )
         now = self._clock()
         error = {"error_type": str(failure.error.type)}
         if seconds is None:
-            made = self._table.make(protocol.fail(fetch_id, attempt, failure.error, now=now))
-            end: Done | Left = Done()
-            self._metrics.add(Metric.FAILED, error_type=failure.error.type)
-            log.info("fetch failed", extra=error)
+            if self._table.make(protocol.fail(fetch_id, attempt, failure.error, now=now)):
+                self._metrics.add(Metric.FAILED, error_type=failure.error.type)
+                log.info("fetch failed", extra=error)
+                return Done()
         else:
             until = now + int(seconds * 1000)
-            made = self._table.make(protocol.retry(fetch_id, attempt, until=until))
-            end = Left(until)
-            self._metrics.add(Metric.RETRIED)
-            log.info("attempt failed, another follows", extra={**error, "seconds": seconds})
-        return end if made else _lost(self._table.fetch(fetch_id, now=now))
+            if self._table.make(protocol.retry(fetch_id, attempt, until=until)):
+                self._metrics.add(Metric.RETRIED)
+                log.info("attempt failed, another follows", extra={**error, "seconds": seconds})
+                return Left(until)
+        return _lost(self._table.fetch(fetch_id, now=now))
 
     def _look(self, messages: Sequence[Message], claimed_id: str | None = None) -> list[Seen]:
         if not messages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from types import TracebackType
@@ -20,8 +21,11 @@ log = logging.getLogger("fetch_queue.storage")
 
 
 def result_key(fetch_id: str, attempt: int) -> str:
-    """Where an attempt's result is kept: a worker that lost its lease never writes over its successor's."""
-    return f"results/{fetch_id}/{attempt}"
+    """Where an attempt's result is kept: a worker that lost its lease never writes over its successor's.
+
+    A link shows the key, and a fetch's id is a job's, perhaps another submitter's; so it is hashed.
+    """
+    return f"results/{hashlib.sha256(fetch_id.encode()).hexdigest()[:32]}/{attempt}"
 
 
 class Bucket:

@@ -195,6 +195,7 @@ def test_what_is_no_text_is_elsewhere(w: World) -> None:
     assert (response.status_code, response.body) == (303, b"")
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["Content-Security-Policy"] == "sandbox"
+    assert job_id not in response.headers["Location"]  # a sharer must not learn who fetched first
     query = parse_qs(urlsplit(response.headers["Location"]).query)
     assert query["X-Amz-Expires"] == ["60"]
     assert query["response-content-disposition"] == ["attachment"]

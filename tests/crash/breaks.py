@@ -103,7 +103,7 @@ BY_HAND = [
         "if own is not None and own.status is Status.SUCCEEDED and own.attempt == attempt:",
         "if False:",
     ),
-    Break("attempts share an object", BUCKET, 'return f"results/{fetch_id}/{attempt}"', 'return f"results/{fetch_id}/1"'),
+    Break("attempts share an object", BUCKET, "hexdigest()[:32]}/{attempt}", "hexdigest()[:32]}/1"),
     Break("a resume is no new attempt", PROTOCOL, '":next": fetch.attempt + 1', '":next": fetch.attempt'),
     Break("a join is not counted", PROTOCOL, '"SET jobs = jobs + :one"', '"SET jobs = jobs + :none"'),
     Break("a failure has no time", PROTOCOL, '"SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",\n            _all(FETCH_UNCHANGED, FETCH_RUNNING)', '"SET #status = :failed, finished_at = :now, #error = :error",\n            _all(FETCH_UNCHANGED, FETCH_RUNNING)'),
@@ -123,7 +123,7 @@ BY_HAND = [
     Break("a live lease is not respected", DECIDE, "    if own.lease_until > now:\n        return Leave(own.lease_until)\n", ""),
     Break("attempts never end", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if dead_letter:"),
     Break("the burial resumes", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if own.attempt >= rules.max_attempts:"),
-    Break("the burial starts", DECIDE, "    if dead_letter:\n        return Fail(job)\n", ""),
+    Break("the burial starts", DECIDE, "return Fail(job) if dead_letter else Start(job, dead=None)", "return Start(job, dead=None)"),
     Break("items are swept with the job", PROTOCOL, "(submitted_at + self.rules.retention + self.rules.window)", "(submitted_at + self.rules.window)"),
     Break(
         "the message is sent before the row is put",

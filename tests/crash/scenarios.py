@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.crash.invariants import Ledger
+from tests.crash.invariants import Broken, Ledger
 from tests.crash.stepping import Conductor, Fault, Operation, Side
 from tests.world import SECOND, World, failure
 
@@ -89,6 +89,8 @@ class Stage:
 
         def send() -> None:
             answer = self.w.request("POST", path, body, headers)
+            if answer.status_code not in (202, 409, 422, 503):
+                raise Broken(f"a submission was answered {answer.status_code}: {answer.body!r}")
             if answer.status_code == 202:
                 self.ledger.accept(*answer.json_body.get("jobs", [answer.json_body]))
 
@@ -107,6 +109,8 @@ class Stage:
         repeated = job_ids <= self.ledger.doubtful
         self.ledger.doubtful |= job_ids
         status = self.w.request("DELETE", path).status_code
+        if status not in (204, 404, 503):
+            raise Broken(f"a DELETE was answered {status}")
         if status == 204 or (status == 404 and repeated):
             self.ledger.deleted |= job_ids
             self.ledger.doubtful -= job_ids
@@ -144,7 +148,7 @@ def pair(make: Make) -> Make:
 
 def again(operation: Operation) -> Operation:
     """The same, by a client that repeats what it had no answer to."""
-    return replace(Operation(operation.name + " again", operation.body))
+    return Operation(operation.name + " again", operation.body)
 
 
 # One operation
@@ -454,6 +458,14 @@ def a_run_and_the_delete_of_its_batch(s: Stage) -> list[Operation]:
 def a_late_repeat_of_a_submission_and_a_delete(s: Stage) -> list[Operation]:
     s.conductor.run(s.post("submit", "/jobs", {"url": URL}))
     (job_id,) = s.ledger.accepted
+    return [s.post("submit again", "/jobs", {"url": URL}), s.delete("delete", job_id)]
+
+
+@pair
+def a_late_repeat_of_a_finished_submission_and_a_delete(s: Stage) -> list[Operation]:
+    s.conductor.run(s.post("submit", "/jobs", {"url": URL}))
+    (job_id,) = s.ledger.accepted
+    s.w.run()
     return [s.post("submit again", "/jobs", {"url": URL}), s.delete("delete", job_id)]
 
 

@@ -57,7 +57,7 @@ def test_crash_points(crash_world: tuple[World, Conductor], scenario: Scenario) 
     assert call > 1
 
 
-def test_how_much_was_covered(record_property: object) -> None:
+def test_how_much_was_covered() -> None:
     """Says how many crash points the run had."""
     print(f"\ncrash points: {covered.total()} ({', '.join(f'{n} {side}' for side, n in covered.items())})")
     assert covered.total() > 300 or not covered

@@ -67,6 +67,12 @@ class Service(RuleBasedStateMachine):
         covered["submit"] += 1
         return str(job["id"])
 
+    @rule(target=jobs, url=st.sampled_from(URLS))
+    def submit_an_hour_later(self, url: str) -> str:
+        """A new job when every window so far is over: it must be fetched anew."""
+        self.w.pass_time(HOUR)
+        return self.submit(url, "")
+
     @rule(target=jobs, url=st.sampled_from(URLS), key=st.sampled_from(["k", "l"]))
     def submit_with_a_key(self, url: str, key: str) -> str:
         """A job with a key: the same job for the same key, or a refusal."""
@@ -171,6 +177,7 @@ class Service(RuleBasedStateMachine):
         if not self.deletes:  # a deletion may take a claim away, and then it is fetched anew
             for times in own.values():
                 times.sort()
+                covered["fetched anew after the hour"] += len(times) > 1
                 assert all(b - a >= HOUR for a, b in pairwise(times)), "fetched twice in a window"
         ledger = Ledger(accepted={job_id: known.url for job_id, known in self.known.items()}, crashes=self.crashes)
         ledger.deleted = set(self.known) - set(living)
@@ -199,4 +206,5 @@ def test_what_a_user_sees(crash_world: tuple[World, Conductor]) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert covered["fetched anew after the hour"]
     print(f"\nmodel steps: {covered.total()} ({', '.join(f'{n} {name}' for name, n in covered.items())})")
