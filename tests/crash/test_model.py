@@ -62,16 +62,13 @@ class Service(RuleBasedStateMachine):
     @rule(target=jobs, url=st.sampled_from(URLS), spelling=st.sampled_from(["", "#part", "?"]))
     def submit(self, url: str, spelling: str) -> str:
         """A new job."""
-        job = self.w.submit(url + spelling)
-        self.known[job["id"]] = Known(url, self.w.now)
-        covered["submit"] += 1
-        return str(job["id"])
+        return self._submit(url, spelling)
 
     @rule(target=jobs, url=st.sampled_from(URLS))
     def submit_an_hour_later(self, url: str) -> str:
         """A new job when every window so far is over: it must be fetched anew."""
         self.w.pass_time(HOUR)
-        return self.submit(url, "")
+        return self._submit(url)
 
     @rule(target=jobs, url=st.sampled_from(URLS), key=st.sampled_from(["k", "l"]))
     def submit_with_a_key(self, url: str, key: str) -> str:
@@ -182,6 +179,12 @@ class Service(RuleBasedStateMachine):
         ledger = Ledger(accepted={job_id: known.url for job_id, known in self.known.items()}, crashes=self.crashes)
         ledger.deleted = set(self.known) - set(living)
         check_clean(self.w, ledger)
+
+    def _submit(self, url: str, spelling: str = "") -> str:
+        job = self.w.submit(url + spelling)
+        self.known[job["id"]] = Known(url, self.w.now)
+        covered["submit"] += 1
+        return str(job["id"])
 
     def _with_bad_luck(self, body: Any, call: int, side: Side) -> None:
         operation = Operation("unlucky", body, fault=Fault(call, side))

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from chalice.app import Chalice, Response
@@ -29,7 +30,10 @@ def example() -> Chalice:
 
     @app.route("/thing")
     def thing() -> Response:
-        return answer("text")
+        request = app.current_request
+        assert request is not None
+        query: Any = request.query_params or {}
+        return answer("x" * int(query.get("size", 4)))
 
     @app.route("/echo", methods=["POST"], content_types=["*/*"])
     def echo() -> Response:
@@ -117,21 +121,26 @@ def problem(answer: bytes) -> tuple[int, str]:
     return told["status"], told["type"].rpartition("/")[2]
 
 
-def test_a_kept_connection_is_not_kept_waiting(client: http.client.HTTPConnection) -> None:
+@pytest.mark.parametrize("size", [4, 20_000])  # in one packet with the head, and in a second one
+def test_a_kept_connection_is_not_kept_waiting(client: http.client.HTTPConnection, size: int) -> None:
     """Twenty requests on one connection: with Nagle's algorithm at work each but the first would take 40 ms."""
     began = time.perf_counter()
     for _ in range(20):
-        response, body = ask(client, "GET", "/thing")
-        assert (response.status, body) == (200, b"text")
+        response, body = ask(client, "GET", f"/thing?size={size}")
+        assert (response.status, body) == (200, b"x" * size)
     assert time.perf_counter() - began < 0.6
 
 
-def test_head_has_no_body(client: http.client.HTTPConnection) -> None:
+def test_head_has_no_body(port: int) -> None:
     """Else the next answer on the connection would begin with it."""
-    for method, path in (("HEAD", "/thing"), ("HEAD", "/nowhere")):
-        response, body = ask(client, method, path)
-        assert (response.status, body) == (405 if path == "/thing" else 404, b"")
-    assert ask(client, "GET", "/thing")[1] == b"text"
+    for path, status in (("/thing", b"405"), ("/nowhere", b"404")):
+        head = b"HEAD " + path.encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+        answers = raw(port, head + b"GET /thing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        first, second, body = answers.split(b"\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 " + status)
+        assert b"Content-Length: " in first
+        assert second.startswith(b"HTTP/1.1 200 ")
+        assert body == b"xxxx"
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("DELETE", "/deleted", 204), ("GET", "/unchanged", 304)])
@@ -140,7 +149,7 @@ def test_answers_that_have_no_body(client: http.client.HTTPConnection, method: s
     response, body = ask(client, method, path)
     assert (response.status, body) == (status, b"")
     assert response.headers["Content-Length"] is None
-    assert ask(client, "GET", "/thing")[1] == b"text"
+    assert ask(client, "GET", "/thing")[1] == b"xxxx"
 
 
 def test_an_unknown_route(client: http.client.HTTPConnection) -> None:
@@ -165,7 +174,7 @@ def test_chunked_bodies(client: http.client.HTTPConnection) -> None:
     """Chalice's own handler would take such a body for none, and the chunks for the next request."""
     client.request("POST", "/echo", iter([b"one ", b"two"]), encode_chunked=True)
     assert json.loads(client.getresponse().read()) == {"size": 7, "begins": "one two"}
-    assert ask(client, "GET", "/thing")[1] == b"text"
+    assert ask(client, "GET", "/thing")[1] == b"xxxx"
 
 
 def test_trailers_and_chunk_extensions(port: int) -> None:
