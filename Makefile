@@ -47,6 +47,24 @@ prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on t
 prove-breaks: $(INSTALLED) ## break each clause of the protocol on purpose and see the proof catch it (an hour)
 	@$(RUN) -m tests.crash.breaks
 
+STAGE = prod
+
+.PHONY: package
+package: $(INSTALLED) ## make what goes to the cloud, in package/: make package STAGE=prod
+	@$(RUN) -m deployment package --stage $(STAGE)
+
+.PHONY: deploy
+deploy: $(INSTALLED) ## deploy to the AWS account of your credentials, or update what is there: make deploy STAGE=prod
+	@$(RUN) -m deployment deploy --stage $(STAGE)
+
+.PHONY: destroy
+destroy: $(INSTALLED) ## remove a deployment; says what it keeps: make destroy STAGE=prod
+	@$(RUN) -m deployment destroy --stage $(STAGE)
+
+.PHONY: e2e
+e2e: $(INSTALLED) ## deploy the package to an emulator and use it through API Gateway (two minutes)
+	$(RUN) -m pytest -m emulator tests/deployment
+
 .PHONY: format
 format: $(INSTALLED) ## put the code into the project's format
 	$(RUN) -m ruff format .

@@ -1,0 +1,63 @@
+"""The AWS account that is deployed to: its clients, and what AWS refuses said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore import exceptions as aws
+from botocore.config import Config
+
+from deployment.errors import DeploymentError
+
+_CREDENTIALS = "no AWS credentials were found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_REGION = "no AWS region is set; for example: export AWS_DEFAULT_REGION=eu-central-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where to deploy, and the clients to do it with."""
+
+    number: str
+    region: str
+    cloudformation: Any
+    s3: Any
+
+
+def connect() -> Account:
+    """The account of the usual AWS credentials and region. Raises DeploymentError when one is missing."""
+    with said_in_a_line("asking who you are"):
+        session = boto3.session.Session()
+        region = session.region_name
+        if not region:
+            raise DeploymentError(_REGION)
+        if session.get_credentials() is None:
+            raise DeploymentError(_CREDENTIALS)
+        config = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 5})
+        number = session.client("sts", config=config).get_caller_identity()["Account"]
+        return Account(
+            number=number,
+            region=region,
+            cloudformation=session.client("cloudformation", config=config),
+            s3=session.client("s3", config=config),
+        )
+
+
+@contextmanager
+def said_in_a_line(doing: str) -> Iterator[None]:
+    """Turn what the driver raises into a DeploymentError."""
+    try:
+        yield
+    except (aws.NoCredentialsError, aws.PartialCredentialsError) as error:
+        raise DeploymentError(_CREDENTIALS) from error
+    except aws.NoRegionError as error:
+        raise DeploymentError(_REGION) from error
+    except aws.ClientError as error:
+        answer = error.response.get("Error", {})
+        text = " ".join(str(answer.get("Message", error)).split())
+        raise DeploymentError(f"{doing} was refused: {answer.get('Code', 'unknown')}: {text}") from error
+    except aws.BotoCoreError as error:
+        raise DeploymentError(f"{doing} failed: {' '.join(str(error).split())}") from error

@@ -1,0 +1,76 @@
+"""The bucket that packages are uploaded to, from which CloudFormation takes them: one for each account and region."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from botocore.exceptions import ClientError
+
+from deployment.account import Account, said_in_a_line
+from deployment.package import Package
+
+_KEEP_DAYS = 90  # of a package that was replaced; Lambda has its own copy
+_ABSENT = ("404", "NoSuchBucket", "NotFound", "NoSuchKey")
+
+
+def bucket_of(account: Account) -> str:
+    """The name, fixed by account and region, so that every deployment finds it."""
+    return f"fetch-queue-artefacts-{account.number}-{account.region}"
+
+
+def upload(account: Account, package: Package) -> tuple[str, bool]:
+    """Upload the package under its digest, unless it is there.
+
+    Returns its `s3://` URL, and whether it was uploaded now.
+    """
+    bucket, key = bucket_of(account), f"{package.digest}.zip"
+    with said_in_a_line(f"uploading the package to bucket {bucket}"):
+        if not _there(lambda: account.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account.number)):
+            _create(account, bucket)
+        new = not _there(lambda: account.s3.head_object(Bucket=bucket, Key=key))
+        if new:
+            account.s3.upload_file(str(package.archive), bucket, key)
+    return f"s3://{bucket}/{key}", new
+
+
+def _there(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _ABSENT:
+            return False
+        raise
+    return True
+
+
+def _create(account: Account, bucket: str) -> None:
+    """Private, encrypted, over TLS only, and emptied of what nobody deploys any more."""
+    # us-east-1 is the one region that must not be named.
+    where = {} if account.region == "us-east-1" else {"LocationConstraint": account.region}
+    account.s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
+    account.s3.put_public_access_block(
+        Bucket=bucket,
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "BlockPublicPolicy": True,
+            "IgnorePublicAcls": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+    arn = f"arn:{account.s3.meta.partition}:s3:::{bucket}"
+    only_over_tls = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [arn, f"{arn}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }
+    account.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(only_over_tls))
+    rule = {"ID": "replaced", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": _KEEP_DAYS}}
+    account.s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})

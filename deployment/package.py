@@ -1,0 +1,107 @@
+"""Makes the package: Chalice's template and zip, the zip rewritten so that the same code gives the same name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import marshal
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployment.errors import DeploymentError
+from deployment.parameters import CHALICE, PROJECT, file_of
+
+OUT = PROJECT / "package"
+LARGEST_BYTES = 50 * 1024 * 1024  # Lambda takes more from a bucket, but a cold start takes longer
+
+# The template is the same for every stage: what differs is in its parameters. Chalice's other stages are for
+# `chalice local` alone, and their policy file is a sentence that sends `chalice deploy` here.
+_CHALICE_STAGE = "package"
+_LEFT_OUT = ("__pycache__", "tests")
+_UNCHECKED = (1).to_bytes(4, "little")  # PEP 552: such bytecode is taken without a look at its source
+_TASK = "/var/task"  # where Lambda unpacks
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip knows no earlier time
+_READABLE = 0o644 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What goes to the cloud."""
+
+    template: Path
+    archive: Path
+    digest: str  # sha-256 of names and contents in the archive
+
+
+def package(stage: str, out: Path = OUT) -> Package:
+    """Package the service for a stage into the folder `out`, whose former content goes.
+
+    Raises DeploymentError when the stage is unknown, or Chalice cannot do it.
+    """
+    file_of(stage)
+    with tempfile.TemporaryDirectory(prefix="fetch-queue-") as made:
+        _run_chalice(Path(made))
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        archive = out / "deployment.zip"
+        digest = _rewrite(Path(made) / "deployment.zip", archive)
+        template = out / "sam.json"
+        shutil.copyfile(Path(made) / "sam.json", template)
+    if archive.stat().st_size > LARGEST_BYTES:
+        raise DeploymentError(f"the package has {archive.stat().st_size} bytes, more than {LARGEST_BYTES}")
+    return Package(template, archive, digest)
+
+
+def _run_chalice(out: Path) -> None:
+    command = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())", "package"]
+    command += ["--stage", _CHALICE_STAGE, "--merge-template", str(CHALICE / "resources.json"), str(out)]
+    # The template refers to the region by a pseudo parameter: Chalice wants one set, and does not use it.
+    environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}
+    done = subprocess.run(  # noqa: S603 the project's own program
+        command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise DeploymentError(f"chalice package failed: {said[-1] if said else 'no word of why'}")
+
+
+def _rewrite(source: Path, target: Path) -> str:
+    """Copy what is needed, in order and without times, with bytecode added; returns the digest.
+
+    Lambda's disk is read-only: what comes without bytecode is compiled anew at each cold start.
+    """
+    digest = hashlib.sha256(sys.implementation.cache_tag.encode())
+    with zipfile.ZipFile(source) as given, zipfile.ZipFile(target, "w") as kept:
+        for name in sorted(given.namelist()):
+            if name.endswith("/") or any(part in _LEFT_OUT for part in name.split("/")):
+                continue
+            content = given.read(name)
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+            _add(kept, name, content)
+            if name.endswith(".py") and (bytecode := _compile(name, content)) is not None:
+                _add(kept, importlib.util.cache_from_source(name), bytecode)
+    return digest.hexdigest()
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = _READABLE
+    archive.writestr(entry, content)
+
+
+def _compile(name: str, content: bytes) -> bytes | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            code = compile(content, f"{_TASK}/{name}", "exec", dont_inherit=True, optimize=0)
+        except SyntaxError:  # a file for another version of Python
+            return None
+    return importlib.util.MAGIC_NUMBER + _UNCHECKED + importlib.util.source_hash(content) + marshal.dumps(code)

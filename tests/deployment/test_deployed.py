@@ -1,0 +1,216 @@
+"""The package that goes to the cloud, deployed by CloudFormation to an emulator and used through its API Gateway, with
+a process of Lambda for each function and IAM that holds each to its policy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+
+import boto3
+import pytest
+
+from deployment import deploy
+from deployment.package import Package
+from tests.deployment.deployed import FOREIGN, NAME, OVERRIDES, Deployed, adapt, functions_of, request
+from tests.e2e.running import until
+
+pytestmark = pytest.mark.emulator
+
+
+def test_health(service: Deployed) -> None:
+    """The API answers at the stage's URL, which the deployment tells first."""
+    assert service.ask("GET", "/api/health").json == {"status": "ok"}
+    told = next(line for line in service.said if "://" in line and "s3://" not in line)
+    assert told.split() == ["URL", service.outputs["URL"]]
+    assert service.outputs["URL"].endswith("/api")
+
+
+def test_a_job_from_submission_to_result(service: Deployed) -> None:
+    """Submitted, fetched once, read; every link carries the stage and can be followed."""
+    accepted = service.ask("POST", "/api/jobs", {"url": f"{service.site.url}/hello.txt?job"})
+    assert (accepted.status, accepted.headers["Location"]) == (202, accepted.json["links"]["self"])
+    job = service.finished(accepted.json)
+    assert (job["status"], job["attempts"], job["reused"]) == ("succeeded", 1, False), job["error"]
+    read = service.ask("GET", job["links"]["result"])
+    assert (read.status, read.body) == (200, b"Hello from the sample site.\n")
+    assert read.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert read.headers["X-Content-Type-Options"] == "nosniff"
+    assert service.ask("GET", job["links"]["result"], **{"If-None-Match": read.headers["ETag"]}).status == 304
+
+
+@pytest.mark.parametrize("page", ["/image.png?deployed", "/big?bytes=20000000&deployed"])
+def test_what_is_not_short_text_is_read_by_a_link(service: Deployed, page: str) -> None:
+    """303 to a presigned URL, which needs no credentials and is a download; nothing else opens the bucket."""
+    job = service.finished(service.submit(page))
+    assert job["status"] == "succeeded", job
+    redirect = service.ask("GET", job["links"]["result"])
+    assert (redirect.status, redirect.body) == (303, b"")
+    read = request("GET", redirect.headers["Location"])
+    assert (read.status, read.headers["Content-Disposition"]) == (200, "attachment")
+    assert hashlib.sha256(read.body).hexdigest() == job["result"]["sha256"]
+    assert request("GET", redirect.headers["Location"].partition("?")[0]).status == 403
+
+
+def test_a_batch(service: Deployed) -> None:
+    """In the order given, one fetch for a URL that comes twice, what is no URL rejected; deleted as a whole."""
+    pages = ["/page/batch-1", "/page/batch-2", "/page/batch-1"]
+    urls = [*(service.site.url + page for page in pages), "nonsense"]
+    accepted = service.ask("POST", "/api/batches", {"urls": urls})
+    assert accepted.status == 202, accepted
+    assert [rejected["index"] for rejected in accepted.json["rejected"]] == [3]
+    path = accepted.headers["Location"]
+    page = until(lambda: found if (found := service.ask("GET", path).json)["finished"] else None)
+    assert page["counts"]["succeeded"] == 3
+    assert [job["url"] for job in page["jobs"]] == urls[:3]
+    assert service.site.requests("/page/batch-1") == 1
+    assert service.ask("DELETE", path).status == 204
+    assert service.ask("GET", path).status == 404
+
+
+def test_reuse_and_delete(service: Deployed) -> None:
+    """Within the hour a URL is not fetched again; once its last job is deleted, it is."""
+    first = service.finished(service.submit("/page/reused"))
+    second = service.finished(service.submit("/page/reused"))
+    assert (first["reused"], second["reused"], service.site.requests("/page/reused")) == (False, True, 1)
+    for job in (first, second):
+        assert service.ask("GET", job["links"]["result"]).status == 200
+        assert service.ask("DELETE", job["links"]["self"]).status == 204
+        assert service.ask("GET", job["links"]["self"]).status == 404
+    third = service.finished(service.submit("/page/reused"))
+    assert (third["reused"], service.site.requests("/page/reused")) == (False, 2)
+
+
+def test_an_idempotency_key(service: Deployed) -> None:
+    """The same key and body are the same job; another body is refused."""
+    key = {"Idempotency-Key": "deployed-1"}
+    first, again = (service.submit("/page/key", **key) for _ in range(2))
+    assert first["id"] == again["id"]
+    other = service.ask("POST", "/api/jobs", {"url": f"{service.site.url}/page/other-key"}, **key)
+    assert (other.status, other.json["type"].rpartition("/")[2]) == (422, "idempotency-key-reused")
+
+
+def test_a_retry_after_a_503(service: Deployed) -> None:
+    """The message comes back by itself, and the second attempt succeeds."""
+    job = service.finished(service.submit("/flaky/deployed"))
+    assert (job["status"], job["attempts"], service.site.requests("/flaky/deployed")) == ("succeeded", 2, 2)
+
+
+def test_a_worker_that_is_killed_in_mid_fetch(service: Deployed) -> None:
+    """Its messages come back when their visibility ends, and another worker brings the job to its end."""
+    page = "/slow?seconds=2&killed"
+    job = service.submit(page)
+    until(lambda: service.site.requests(page) == 1)
+    for pid in functions_of(service.emulator):
+        os.kill(pid, signal.SIGKILL)
+    done = service.finished(job)
+    assert (done["status"], done["attempts"], service.site.requests(page)) == ("succeeded", 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/api/nowhere"), ("PUT", "/api/jobs"), ("DELETE", "/api/health"), ("GET", "/api/jobs")]
+)
+def test_an_unknown_path_or_method(service: Deployed, method: str, path: str) -> None:
+    """API Gateway answers itself, in the form of the service's own errors and with no CORS header."""
+    answer = service.ask(method, path)
+    assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
+    assert answer.json["type"] == "https://fetch-queue.dev/problems/not-found"
+    assert answer.json["status"] == 404
+    assert "POST /jobs" in answer.json["detail"]
+    assert answer.headers["Access-Control-Allow-Origin"] is None
+
+
+@pytest.mark.parametrize(("body", "status"), [({"url": 5}, 422), ({"url": "http://10.0.0.1/"}, 422)])
+def test_an_error_of_the_service(service: Deployed, body: object, status: int) -> None:
+    """A problem passes through API Gateway as it is."""
+    answer = service.ask("POST", "/api/jobs", body)
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+
+
+def test_logs_and_metrics(service: Deployed) -> None:
+    """Each function logs JSON to its own group, which is kept for as long as the stage says; metrics are among it."""
+    job = service.finished(service.submit("/page/logged"))
+    lines = [line for line in service.records("RunnerLogName") if line.get("job_id") == job["id"]]
+    assert [line["fetch_id"] for line in lines if line["message"] == "fetch succeeded"] == [job["id"]]
+    counted = [name for line in service.records("RunnerLogName") if "_aws" in line for name in line]
+    assert "Fetched" in counted
+    groups = boto3.client("logs").describe_log_groups()["logGroups"]
+    kept = {group["logGroupName"]: group.get("retentionInDays") for group in groups}
+    ours = [value for name, value in service.outputs.items() if name.endswith("LogName")]
+    assert {name: kept[name] for name in ours} == dict.fromkeys(ours, 30)
+
+
+def test_the_runner_cannot_delete_jobs(service: Deployed) -> None:
+    """What the policies do not allow is refused here, so that every other test shows that they allow enough."""
+    iam = boto3.client("iam")
+    roles = [role for role in iam.list_roles()["Roles"] if role["RoleName"].startswith(NAME)]
+    assert len(roles) == 3
+    runner = next(role for role in roles if "RunJobsRole" in role["RoleName"])
+    answer = iam.simulate_principal_policy(
+        PolicySourceArn=runner["Arn"], ActionNames=["dynamodb:DeleteItem", "sqs:SendMessage"]
+    )
+    assert {result["EvalDecision"] for result in answer["EvaluationResults"]} == {"implicitDeny"}
+
+
+def test_nothing_listens_off_loopback(service: Deployed) -> None:
+    """Neither the emulator nor a function."""
+    shown = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=False)
+    if shown.returncode:
+        pytest.skip("ss is not there")
+    pids = [service.emulator.child.pid, *functions_of(service.emulator)]
+    mine = [line.split()[3] for line in shown.stdout.splitlines() if any(f"pid={pid}," in line for pid in pids)]
+    assert mine
+    assert all(address.startswith("127.0.0.1:") for address in mine), mine
+
+
+def test_a_second_deployment_is_an_update(service: Deployed, made: Package) -> None:
+    """What is the same changes nothing; another value changes what it concerns, and jobs stay."""
+    job = service.finished(service.submit("/page/updated"))
+    said: list[str] = []
+
+    def again(**overrides: str) -> dict[str, str]:
+        return deploy.deploy(
+            "prod",
+            said.append,
+            name=NAME,
+            overrides={**OVERRIDES, **overrides},
+            made=made,
+            adapt=adapt,
+            pause_seconds=0.1,
+        )
+
+    again()
+    assert any(line.startswith("No changes") for line in said)
+    assert any("is there already" in line for line in said)
+    said.clear()
+    outputs = again(RunnerMemory="768")
+    assert [line for line in said if "UPDATE_COMPLETE" in line and "RunJobs" in line]
+    assert outputs["RestAPIId"] == service.outputs["RestAPIId"]
+    functions = {f["FunctionName"]: f["MemorySize"] for f in boto3.client("lambda").list_functions()["Functions"]}
+    assert sorted(functions.values()) == [256, 768, 1024]
+    assert service.job(job)["status"] == "succeeded"
+
+
+def test_an_allowed_origin(service: Deployed, made: Package) -> None:
+    """A page of that origin may read the gateway's own errors; the API is deployed anew for it."""
+    said: list[str] = []
+    overrides = {**OVERRIDES, "AllowedOrigin": "https://example.com"}
+    deploy.deploy("prod", said.append, name=NAME, overrides=overrides, made=made, adapt=adapt, pause_seconds=0.1)
+    assert [line for line in said if "to add" in line and "AWS::ApiGateway::Deployment" in line]
+    answer = service.ask("GET", "/api/nowhere")
+    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (404, "https://example.com")
+
+
+def test_a_dead_letter(service: Deployed) -> None:
+    """A message that nobody can read is tried, moved by the queue, logged as an error, and gone.
+
+    It was sent when the service was deployed, and takes six deliveries.
+    """
+
+    def logged() -> list[object]:
+        errors = [line for line in service.records("DeadLettersLogName") if line.get("level") == "ERROR"]
+        return [line for line in errors if line.get("body") == FOREIGN]
+
+    assert until(logged, 120)
+    until(lambda: not service.waiting("QueueURL") and not service.waiting("DeadLetterQueueURL"))

@@ -1,0 +1,275 @@
+"""Least privilege: each function may make the calls that it makes, on what it makes them on, and no others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from chalicelib.runner.outcome import Failure, Fetched, Sink
+from deployment.parameters import CHALICE
+from tests.world import Site, World, failure
+
+URL = "https://example.com/"
+BIG = 20_000_000  # bytes: more than one part
+
+Allowed = set[tuple[str, str]]  # action, resource
+
+# The IAM actions of calls that are not called like their action.
+ACTIONS = {
+    "CompleteMultipartUpload": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "DeleteObjects": "s3:DeleteObject",
+    "SendMessageBatch": "sqs:SendMessage",
+}
+TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+
+# What is allowed although no call of the code needs it, and why.
+LOG = "Lambda writes the function's output to its log group"
+EVENT_SOURCE = "Lambda's event source asks how many messages wait, to scale"
+EXPLAINED = {
+    "api": {
+        "s3:ListBucket": "without it S3 answers 403, not 404, for a result that is gone, and the API 503, not 404",
+        "logs:CreateLogStream": LOG,
+        "logs:PutLogEvents": LOG,
+    },
+    "runner": {
+        "sqs:GetQueueAttributes": EVENT_SOURCE,
+        "logs:CreateLogStream": LOG,
+        "logs:PutLogEvents": LOG,
+    },
+    "dead-letters": {
+        "sqs:GetQueueAttributes": EVENT_SOURCE,
+        "logs:CreateLogStream": LOG,
+        "logs:PutLogEvents": LOG,
+    },
+}
+
+
+def policy(name: str) -> dict[str, Any]:
+    """A function's policy, as it is written."""
+    read: dict[str, Any] = json.loads((CHALICE / f"policy-{name}.json").read_text())
+    return read
+
+
+def allowed(name: str) -> Allowed:
+    """What a policy allows."""
+    return {
+        (action, resource_of(statement["Resource"]))
+        for statement in policy(name)["Statement"]
+        for action in statement["Action"]
+    }
+
+
+def resource_of(value: dict[str, Any]) -> str:
+    """The logical name in a reference, with what follows it."""
+    if "Fn::GetAtt" in value:
+        name, attribute = value["Fn::GetAtt"]
+        assert attribute == "Arn"
+        return str(name)
+    text: str = value["Fn::Sub"]
+    assert text.startswith("${")
+    return text.replace("${", "", 1).replace(".Arn}", "", 1)
+
+
+@dataclass
+class Recorder:
+    """Notes which calls are made, as IAM sees them, and by whom."""
+
+    w: World
+    by: str | None = None
+    calls: dict[str, Allowed] = field(default_factory=dict)
+
+    @contextmanager
+    def _made_by(self, name: str) -> Iterator[None]:
+        before, self.by = self.by, name
+        try:
+            yield
+        finally:
+            self.by = before
+
+    def calls_of(self, name: str) -> Callable[[], AbstractContextManager[None]]:
+        """Begins a passage in which the calls are this function's."""
+        return lambda: self._made_by(name)
+
+    def note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        """One call, before it is made."""
+        if self.by is None:
+            return
+        service = model.service_model.service_name
+        assert service in ("dynamodb", "sqs", "s3")
+        noted = self.calls.setdefault(self.by, set())
+        if model.name == "TransactWriteItems":
+            for operation in params["TransactItems"]:
+                ((kind, members),) = operation.items()
+                noted.add((f"dynamodb:{TRANSACTED[kind]}", self._resource(members)))
+        else:
+            noted.add((ACTIONS.get(model.name, f"{service}:{model.name}"), self._resource(params)))
+
+    def _resource(self, params: dict[str, Any]) -> str:
+        named = {value: name for name, value in self.w.names.items()}
+        if "RequestItems" in params:
+            (table,) = params["RequestItems"]
+            variable = named[table]
+        else:
+            variable = next(named[params[name]] for name in ("TableName", "QueueUrl", "Bucket") if name in params)
+        keys = [params["Key"]] if "Bucket" in params and "Key" in params else []
+        keys += [entry["Key"] for entry in params.get("Delete", {}).get("Objects", [])]
+        assert all(key.startswith("results/") for key in keys)
+        names = {"TABLE_NAME": "Table", "QUEUE_URL": "JobsQueue", "DEAD_LETTER_QUEUE_URL": "DeadLetterQueue"}
+        return names.get(variable, "ResultsBucket/results/*")
+
+
+@pytest.fixture
+def recorder(w: World) -> Iterator[Recorder]:
+    """Listens to every client of the world."""
+    recorder = Recorder(w)
+    for client in w.clients.values():
+        client.meta.events.register("before-parameter-build.*.*", recorder.note)
+    yield recorder
+    for client in w.clients.values():
+        client.meta.events.unregister("before-parameter-build.*.*", recorder.note)
+
+
+class Binary(Site):
+    """A site with one page that is no text."""
+
+    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+        """As any site, but for that page."""
+        outcome = super().fetch(url, sink)
+        return replace(outcome, text=False) if isinstance(outcome, Fetched) and url.endswith("big") else outcome
+
+
+class BreaksOff(Site):
+    """A site whose answers end in the middle."""
+
+    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+        """Several parts, and then no more."""
+        sink.begin("text/plain")
+        sink.write(b"x" * BIG)
+        return failure()
+
+
+class Killed(BaseException):
+    """A worker dies."""
+
+
+def use_everything(w: World, recorder: Recorder) -> None:
+    """Every operation of the API and of both runners, with their better and worse ends."""
+    api = recorder.calls_of("api")
+    runner = recorder.calls_of("runner")
+    dead_letters = recorder.calls_of("dead-letters")
+    urls = [URL, f"{URL}big", f"{URL}gone", f"{URL}flaky"]
+    w.site = Binary()
+    w.wire()
+    w.site.answers = {
+        f"{URL}big": [b"x" * BIG],
+        f"{URL}gone": [failure()],
+        f"{URL}flaky": [failure(503, retryable=True), b"x"],
+    }
+
+    # Submit, repeat, run, read.
+    with api():
+        job = w.submit(URL, "key")
+        w.submit(URL, "key")
+        batch = w.submit_batch(urls, "batch")
+        w.submit_batch(urls, "batch")
+    with runner():
+        w.run_until_done()
+    with api():
+        for path in (f"/jobs/{job['id']}", f"/jobs/{job['id']}/result", f"/batches/{batch['id']}"):
+            assert w.request("GET", path).status_code == 200
+        assert w.request("GET", f"/jobs/{batch['id']}-1/result").status_code == 303
+
+    # A job that is deleted while its fetch runs, and a large answer that breaks off.
+    def delete(_: str) -> None:
+        with api():
+            assert w.request("DELETE", f"/jobs/{running['id']}").status_code == 204
+
+    with api():
+        running = w.submit(f"{URL}running")
+    w.site.during = delete
+    with runner():
+        w.run_until_done()
+    with api():
+        w.submit(f"{URL}broken")
+    w.site = BreaksOff()
+    w.wire()
+    with runner():
+        w.run_until_done()
+
+    # Deletes: of a job that is queued, of one that shares, of the last one, of a batch.
+    with api():
+        queued = w.submit(f"{URL}queued")
+        for path in (f"/jobs/{queued['id']}", f"/jobs/{job['id']}", f"/batches/{batch['id']}"):
+            assert w.request("DELETE", path).status_code == 204
+    w.site = Site()
+    w.wire()
+    with runner():
+        w.run_until_done()
+
+    # Dead letters: of a fetch whose worker died, within its lease and after it; of a job that was never started, and of
+    # one whose URL is claimed.
+    def die(_: str) -> None:
+        raise Killed
+
+    w.site.during = die
+    with api():
+        w.submit(f"{URL}killed")
+    killed = w.receive()
+    with runner(), pytest.raises(Killed):
+        w.deliver(killed)
+    with api():
+        w.submit(f"{URL}unstarted")
+        w.submit(f"{URL}killed")
+    for record in [*w.receive(), *killed]:
+        w.clients["sqs"].send_message(QueueUrl=w.names["DEAD_LETTER_QUEUE_URL"], MessageBody=record["body"])
+    w.messages.clear()
+    with dead_letters():
+        left = w.deliver(w.receive_dead_letters(), dead_letters=True)
+        assert len(left) == 1
+        w.pass_time(w.settings.lease_ms)
+        assert w.deliver(left, dead_letters=True) == []
+
+
+def test_each_function_may_do_what_it_does_and_nothing_else(w: World, recorder: Recorder) -> None:
+    """Every call is allowed on what it was made on; what is allowed beyond that has its reason."""
+    use_everything(w, recorder)
+    assert set(recorder.calls) == set(EXPLAINED)
+    for name, calls in recorder.calls.items():
+        may = allowed(name)
+        assert calls <= may, name
+        assert {action for action, _ in may - calls} == set(EXPLAINED[name]), name
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_no_policy_has_a_star(name: str) -> None:
+    """Neither an action nor a resource, save the keys under a prefix of the one bucket."""
+    for statement in policy(name)["Statement"]:
+        assert statement["Effect"] == "Allow"
+        assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
+        assert "*" not in "".join(statement["Action"])
+        assert resource_of(statement["Resource"]).replace("ResultsBucket/results/*", "") in {
+            "",
+            "Table",
+            "JobsQueue",
+            "DeadLetterQueue",
+            "ResultsBucket",
+            "ApiLog",
+            "RunnerLog",
+            "DeadLettersLog",
+        }
+
+
+def test_who_may_not_do_what() -> None:
+    """The API writes no result; no runner deletes a job or sends a message; the dead letters' runner has no bucket."""
+    actions = {name: {action for action, _ in allowed(name)} for name in EXPLAINED}
+    assert "s3:PutObject" not in actions["api"]
+    for name in ("runner", "dead-letters"):
+        assert not actions[name] & {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage", "s3:GetObject"}
+    assert not [action for action in actions["dead-letters"] if action.startswith("s3:")]
