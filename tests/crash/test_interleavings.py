@@ -83,4 +83,4 @@ def test_every_order(crash_world: tuple[World, Conductor], scenario: Scenario) -
 def test_how_much_was_covered() -> None:
     """Says how many orders the run had."""
     print(f"\ninterleavings: {covered.total()} of {len(covered)} scenarios, seed {SEED}")
-    assert covered.total() > 400 or not covered
+    assert covered.total() > 5 * len(covered) or not covered

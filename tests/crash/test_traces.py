@@ -73,6 +73,15 @@ class TestNobodyLeads:
         assert s.w.job(sharer)["status"] == "succeeded"
         end(s)
 
+    def test_refused_in_every_round(self, s: Stage) -> None:
+        """A worker whose writes are all refused gives the message back."""
+        _, records = s.message()
+        s.w.table.make = lambda write: False  # type: ignore[method-assign]
+        assert s.w.deliver(records) == records
+        del s.w.table.make
+        assert s.w.deliver(records) == []
+        end(s)
+
     def test_a_reading_is_not_one_moment(self, s: Stage) -> None:
         """Own fetch read before a start and job after it: only a second look may acknowledge."""
         job_id, records = s.message()
@@ -355,6 +364,16 @@ def test_a_loser_that_failed_changes_nothing(s: Stage, answer: Failure) -> None:
     s.conductor.finish(quick)
     job = s.w.job(job_id)
     assert (job["status"], job["attempts"]) == ("succeeded", 2)
+    end(s)
+
+
+def test_a_finish_whose_answer_was_lost(s: Stage) -> None:
+    """The SDK's repeat is refused by the first one's own doing: the result stays."""
+    job_id, records = s.message()
+    run = s.run("run", records)
+    run.fault = Fault(READ + WRITE + 1, Side.REPEATED)
+    s.conductor.run(run)
+    assert s.w.request("GET", f"/jobs/{job_id}/result").status_code == 200
     end(s)
 
 
