@@ -120,7 +120,13 @@ BY_HAND = [
         "claim.submitted_at <= now - rules.window",
     ),
     Break("only what is gone is dead", DECIDE, "return fetch is None or (", "return fetch is None or False and ("),
-    Break("a live lease is not respected", DECIDE, "    if own.lease_until > now:\n        return Leave(own.lease_until)\n", ""),
+    Break(
+        "a live lease is not respected",
+        DECIDE,
+        "    if own.lease_until > now:\n        return Leave(own.lease_until)\n",
+        "",
+        redundant="the write's own clause refuses too; to decide it saves the write, and says when to come back",
+    ),
     Break("attempts never end", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if dead_letter:"),
     Break("the burial resumes", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if own.attempt >= rules.max_attempts:"),
     Break("the burial starts", DECIDE, "return Fail(job) if dead_letter else Start(job, dead=None)", "return Start(job, dead=None)"),
@@ -130,8 +136,6 @@ BY_HAND = [
         SUBMIT,
         "    if service.table.make(protocol.submit_job(job, service.terms)):\n        service.queue.send([Message(job.id, job.url_key)])\n",
         "    service.queue.send([Message(job.id, job.url_key)])\n    if service.table.make(protocol.submit_job(job, service.terms)):\n",
-        redundant="The message alone finds no job: it is left until the second look, then acknowledged; the row comes too late. "
-        "Every message of a keyed submission is sent again by its replay.",
     ),
     Break(
         "a replay sends no message",

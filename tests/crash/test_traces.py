@@ -169,6 +169,62 @@ class TestOneFetchToAJob:
         end(s)
 
 
+class TestTheWindow:
+    """It counts from submissions, also where workers meet."""
+
+    def test_two_delayed_starts_at_once(self, s: Stage) -> None:
+        """Submitted half an hour apart, worked on after the hour, both find no claim: one fetch."""
+        _, one = s.message()
+        s.w.pass_time(30 * MINUTE)
+        _, two = s.message()
+        s.w.pass_time(35 * MINUTE)
+        a, b = s.run("J1", one), s.run("J2", two)
+        s.conductor.begin(a, READ)
+        s.conductor.begin(b, READ)
+        s.conductor.finish(a)
+        s.conductor.finish(b)
+        s.w.run()
+        assert s.w.site.requests[URL] == 1
+        end(s)
+
+
+class TestSubmissions:
+    """A message and its row."""
+
+    def test_a_message_that_is_quicker_than_its_submission(self, s: Stage) -> None:
+        """Whatever is on the queue at any moment of a submission, the job that is accepted runs."""
+        submit = s.post("submit", "/jobs", {"url": URL})
+        for _ in range(3):
+            s.conductor.begin(submit) if submit.calls == 0 else s.conductor.make_calls(submit, 1)
+            s.w.run()
+        s.conductor.finish(submit)
+        end(s)
+
+
+class TestAnEnd:
+    """Attempts are counted, and a burial is no attempt."""
+
+    def test_workers_that_always_die(self, s: Stage) -> None:
+        """After the last attempt no further request is made."""
+        most = s.w.settings.max_attempts
+        job_id, records = s.message()
+        for _ in range(most + 1):
+            run = s.run("run", records)
+            s.conductor.begin(run, READ + WRITE)
+            s.conductor.kill(run)
+            s.w.pass_time(s.w.settings.lease_ms)
+        s.ledger.excused[URL] += most
+        assert (s.w.job(job_id)["status"], s.w.site.requests[URL]) == ("failed", most)
+        end(s)
+
+    def test_a_burial_makes_no_request(self, s: Stage) -> None:
+        """A job that never started is not begun by the dead letters' runner."""
+        job_id, records = s.message()
+        s.w.deliver(records, dead_letters=True)
+        assert (s.w.job(job_id)["status"], s.w.site.requests[URL]) == ("failed", 0)
+        end(s)
+
+
 class TestADeleteThatDies:
     """What a crash in a DELETE leaves blocks nobody, and its repeat finishes it."""
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 import subprocess
+from dataclasses import replace
 
 import boto3
 import pytest
@@ -193,13 +194,29 @@ def test_a_second_deployment_is_an_update(service: Deployed, made: Package) -> N
 
 
 def test_an_allowed_origin(service: Deployed, made: Package) -> None:
-    """A page of that origin may read the gateway's own errors; the API is deployed anew for it."""
+    """A page of that origin may read the gateway's own errors. Where it comes later, the API is deployed anew for it.
+
+    Here a stack of its own is asked: on this emulator an update puts the responses after the API's deployment.
+    """
     said: list[str] = []
-    overrides = {**OVERRIDES, "AllowedOrigin": "https://example.com"}
-    deploy.deploy("prod", said.append, name=NAME, overrides=overrides, made=made, adapt=adapt, pause_seconds=0.1)
-    assert [line for line in said if "to add" in line and "AWS::ApiGateway::Deployment" in line]
-    answer = service.ask("GET", "/api/nowhere")
+
+    def given(name: str, origin: str) -> dict[str, str]:
+        overrides = {**OVERRIDES, "AllowedOrigin": origin}
+        return deploy.deploy(
+            "prod", said.append, name=name, overrides=overrides, made=made, adapt=adapt, pause_seconds=0.1
+        )
+
+    other = replace(service, outputs=given(f"{NAME}-origin", "https://example.com"))
+    answer = other.ask("GET", "/api/nowhere")
     assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (404, "https://example.com")
+    said.clear()
+    given(f"{NAME}-origin", "https://example.org")
+    assert [line for line in said if "to add" in line and "AWS::ApiGateway::Deployment" in line]
+    said.clear()
+    deploy.destroy("prod", said.append, name=f"{NAME}-origin", pause_seconds=0.1)
+    assert f"  table  {other.outputs['TableName']}" in said
+    assert f"  bucket {other.outputs['BucketName']}" in said
+    assert other.outputs["TableName"] in boto3.client("dynamodb").list_tables()["TableNames"]
 
 
 def test_a_dead_letter(service: Deployed) -> None:

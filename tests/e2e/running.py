@@ -150,7 +150,8 @@ def running(
 ) -> Iterator[Running]:
     """A stack on free ports, ended by Ctrl-C. `given` is the person's environment; by default this process's."""
     ready_file, log = directory / "ready.json", directory / "log.txt"
-    environment = {**(os.environ if given is None else given), **FREE_PORTS, **settings}
+    # A launcher that is killed leaves its temporary directory behind: here it is one of the test's.
+    environment = {**(os.environ if given is None else given), "TMPDIR": str(directory), **FREE_PORTS, **settings}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "local_stack", "--ready-file", str(ready_file)],
