@@ -59,6 +59,8 @@ class Break:
 
 # What the proof does not miss, clause by clause, and why it stays.
 REDUNDANT: dict[str, str] = {
+    "delete_batch: without BATCH_ACCEPTED": "who deletes has read it accepted, and that is final; it stays so that a mark is "
+    "never put where there was nothing",
     "delete_unlinked: without JOB_LIVES": "it would put the same bare mark over the mark of another DELETE; it stays "
     "because every write on a job asks for a job",
     "_untie: without JOB_LIVES": "a mark that names its fetch is only there once the fetch is gone, which the clauses on "

@@ -242,6 +242,9 @@ class TestADeleteThatDies:
         s.conductor.run(s.delete("DELETE again", job_id))
         assert job_id in s.ledger.deleted
         assert s.w.job(again)["status"] == "succeeded"
+        third = s.submit()
+        s.w.run()
+        assert s.w.job(third)["reused"] is True, "the younger fetch's claim must stand"
         end(s)
 
 
@@ -300,6 +303,28 @@ class TestADeleteThatMeets:
         s.conductor.finish(delete)
         assert s.w.objects() == set()
         s.ledger.excused[URL] += 1
+        end(s)
+
+    def test_the_delete_of_the_other_sharer(self, s: Stage) -> None:
+        """Each believes that the other stays: with the second the fetch goes."""
+        first, second = s.finished(), s.finished()
+        one, two = s.delete("D1", first), s.delete("D2", second)
+        s.conductor.begin(one, 2)
+        s.conductor.begin(two, 2)
+        s.conductor.finish(one)
+        s.conductor.finish(two)
+        assert not any(key.startswith(("FETCH#", "URL#")) for key in s.w.items())
+        end(s)
+
+    def test_a_join(self, s: Stage) -> None:
+        """Who joins in between keeps the result."""
+        first = s.finished()
+        delete = s.delete("DELETE", first)
+        s.conductor.begin(delete, 2)
+        sharer = s.submit()
+        s.w.run()
+        s.conductor.finish(delete)
+        assert s.w.request("GET", f"/jobs/{sharer}/result").status_code == 200
         end(s)
 
     def test_itself(self, s: Stage) -> None:
