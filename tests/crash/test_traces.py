@@ -292,6 +292,16 @@ class TestADeleteThatMeets:
         s.ledger.excused[URL] += 1
         end(s)
 
+    def test_a_start_that_is_later(self, s: Stage) -> None:
+        """The worker read the job before it was deleted: nothing is fetched for nobody."""
+        job_id, records = s.message()
+        run = s.run("run", records)
+        s.conductor.begin(run, READ)
+        s.conductor.run(s.delete("DELETE", job_id))
+        s.conductor.finish(run)
+        assert (s.w.site.requests[URL], s.w.messages) == (0, [])
+        end(s)
+
     def test_a_finish(self, s: Stage) -> None:
         """DELETE read "running, no object": the object is removed all the same."""
         job_id, records = s.message()
