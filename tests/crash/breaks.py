@@ -31,6 +31,7 @@ ALWAYS = '"(attribute_exists(pk) OR attribute_not_exists(pk))"'
 NEVER = '"(attribute_exists(pk) AND attribute_not_exists(pk))"'
 SUITES = [
     "tests/crash/test_traces.py",
+    "tests/test_faults.py",
     "tests/crash/test_model.py",
     "tests/crash/test_crash_points.py",
     "tests/crash/test_interleavings.py",

@@ -247,6 +247,17 @@ class TestADeleteThatDies:
         assert s.w.job(third)["reused"] is True, "the younger fetch's claim must stand"
         end(s)
 
+    @pytest.mark.parametrize("call", [3, 4, 5])
+    def test_between_what_follows_it(self, s: Stage, call: int) -> None:
+        """The repeat removes what the first one did not."""
+        job_id = s.finished()
+        delete = s.delete("DELETE", job_id)
+        delete.fault = Fault(call, Side.BEFORE)
+        s.conductor.run(delete)
+        s.conductor.run(s.delete("DELETE again", job_id))
+        assert s.w.objects() == set()
+        assert s.w.items().keys() == {f"JOB#{job_id}"}
+
 
 class TestDeadLetters:
     """Nothing that is done is undone, nothing that is dead comes back."""
@@ -501,6 +512,23 @@ class TestBatches:
         s.w.deliver(s.w.receive())
         s.conductor.finish(two)
         s.conductor.finish(one)
+        s.w.run()
+        assert s.w.site.requests[URL] == 1
+        end(s)
+
+    def test_a_replay_that_is_slower_than_another(self, s: Stage) -> None:
+        """It has found no rows, and must not write them when the other's have run."""
+        urls = {"urls": [URL]}
+        first = s.post("first", "/batches", urls)
+        first.fault = Fault(1, Side.BEFORE)
+        s.conductor.run(first)
+        s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+        quick, slow = s.post("quick", "/batches", urls), s.post("slow", "/batches", urls)
+        s.conductor.begin(quick, 3)
+        s.conductor.begin(slow, 3)
+        s.conductor.finish(quick)
+        s.w.run()
+        s.conductor.finish(slow)
         s.w.run()
         assert s.w.site.requests[URL] == 1
         end(s)
