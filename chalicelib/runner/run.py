@@ -145,7 +145,7 @@ class Runner:
                 return dead_letter
             try:
                 end = self._run(delivery.message, first[delivery.message], seconds_left, dead_letter)
-            except Exception:
+            except Exception:  # a bug that one message meets must not bring back its neighbours
                 log.exception("a message could not be handled", extra={"job_id": delivery.message.job_id})
                 return False
             if isinstance(end, Left):
