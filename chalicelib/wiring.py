@@ -7,7 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chalicelib import settings as settings_module
@@ -109,15 +109,22 @@ class Threads:
         """
         if len(values) <= 1:
             return [function(value) for value in values]
-        futures = [self._pool.submit(function, value) for value in values]
-        done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in waiting:
-            future.cancel()
-        wait(waiting)
-        for future in done:
-            if error := future.exception():
-                raise error
-        return [future.result() for future in futures]
+        failed: list[Exception] = []
+
+        def begin(value: T) -> list[R]:
+            if failed:
+                return []
+            try:
+                return [function(value)]
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        futures = [self._pool.submit(begin, value) for value in values]
+        wait(futures)
+        if failed:
+            raise failed[0]
+        return [result for future in futures for result in future.result()]
 
 
 def address_policy(s: Settings) -> AddressPolicy:

@@ -74,9 +74,7 @@ def read_batch(service: Service, tenant: str, batch_id: str) -> Batch:
 def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, status: Status | None) -> Page:
     """The batch's counts and the page of its jobs, of one status or of all, that begins at `cursor`."""
     batch = read_batch(service, tenant, batch_id)
-    found = service.table.jobs(batch.job_ids())
-    jobs = [job for job in (found.get(job_id) for job_id in batch.job_ids()) if isinstance(job, Job)]
-    shown = show(service, jobs)
+    shown = show_batch(service, batch)
     counts = dict.fromkeys(Status, 0)
     for one in shown:
         counts[one.status] += 1
@@ -95,6 +93,13 @@ def show(service: Service, jobs: Sequence[Job]) -> list[Shown]:
         for job in jobs
         if job.fetch_id is None or job.fetch_id in fetches
     ]
+
+
+def show_batch(service: Service, batch: Batch) -> list[Shown]:
+    """The batch's jobs with their fetches, in order; deleted ones are left out."""
+    found = service.table.jobs(batch.job_ids())
+    jobs = [job for job in (found.get(job_id) for job_id in batch.job_ids()) if isinstance(job, Job)]
+    return show(service, jobs)
 
 
 def number(job: Job) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from chalicelib.api import problems
 from chalicelib.api.problems import ProblemError
-from chalicelib.api.read import Shown, show
+from chalicelib.api.read import Shown, show, show_batch
 from chalicelib.api.service import Service
 from chalicelib.api.types import FieldError, Rejected
 from chalicelib.jobs import ids
@@ -141,9 +141,7 @@ def _send_and_accept(service: Service, batch: Batch, jobs: list[Job], rejected: 
 
 
 def _replay(service: Service, batch: Batch, rejected: list[Rejected]) -> Accepted:
-    found = service.table.jobs(batch.job_ids())
-    jobs = [job for job in (found.get(job_id) for job_id in batch.job_ids()) if isinstance(job, Job)]
-    return Accepted(batch=batch, jobs=show(service, jobs), rejected=rejected)
+    return Accepted(batch=batch, jobs=show_batch(service, batch), rejected=rejected)
 
 
 def _take_over(service: Service, standing: Batch, valid: list[tuple[str, str]], rejected: list[Rejected]) -> Accepted:

@@ -83,4 +83,5 @@ def test_every_order(crash_world: tuple[World, Conductor], scenario: Scenario) -
 def test_how_much_was_covered() -> None:
     """Says how many orders the run had."""
     print(f"\ninterleavings: {covered.total()} of {len(covered)} scenarios, seed {SEED}")
-    assert covered.total() > 5 * len(covered) or not covered
+    # Fewer only where fewer were asked for.
+    assert covered.total() > min(400, 16 * MOST_ORDERS) or not covered
