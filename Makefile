@@ -47,6 +47,11 @@ prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on t
 prove-breaks: $(INSTALLED) ## break each clause of the protocol on purpose and see the proof catch it (an hour)
 	@$(RUN) -m tests.crash.breaks
 
+.PHONY: admin
+admin: STAGE = dev
+admin: $(INSTALLED) ## tokens and quotas: make admin DO="token create --name laptop"; a deployed stage's: STAGE=prod
+	@$(RUN) -m admin --stage $(STAGE) $(DO)
+
 STAGE = prod
 
 .PHONY: package

@@ -33,6 +33,12 @@ class Settings:
     bucket_name: str = ""
     contact_url: str = ""  # goes into the User-Agent, for the owners of fetched sites
 
+    # Who may use it
+    require_tokens: int = 0  # 1: stage dev asks for a token too, as every other stage does anyway
+    allowed_origins: str = ""  # web origins whose pages may read the API, with commas between them; * is any
+    quota_urls_per_minute: int = 0  # of each tenant; 0: no limit
+    quota_urls_per_day: int = 0
+
     # The once-an-hour rule, and how long jobs and results are kept
     window_seconds: int = 3600
     retention_days: int = 7
@@ -99,6 +105,8 @@ class Settings:
             "QueueRetentionSeconds": str(self.queue_retention_days * _DAY_SECONDS),
             "DeadLetterRetentionDays": str(self.dead_letter_retention_days),
             "DeadLetterRetentionSeconds": str(self.dead_letter_retention_days * _DAY_SECONDS),
+            "QuotaUrlsPerMinute": str(self.quota_urls_per_minute),
+            "QuotaUrlsPerDay": str(self.quota_urls_per_day),
             "ConnectSeconds": str(self.connect_seconds),
             "FetchSeconds": str(self.fetch_seconds),
             "FunctionSeconds": str(self.function_seconds),
@@ -114,6 +122,16 @@ class Settings:
             "ApiFunctionSeconds": str(self.api_function_seconds),
             "BatchLeaseSeconds": str(self.batch_lease_seconds),
         }
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The allowed web origins."""
+        return frozenset(filter(None, (origin.strip() for origin in self.allowed_origins.split(","))))
+
+    @property
+    def open(self) -> bool:
+        """True where nobody needs a token."""
+        return self.local and not self.require_tokens
 
     @property
     def local(self) -> bool:
@@ -154,6 +172,11 @@ def check(s: Settings) -> list[str]:
         (
             s.contact_url == "" or re.fullmatch(r"(https?://|mailto:)[!-~]+", s.contact_url) is not None,
             "CONTACT_URL must be an http, https or mailto URL in ASCII: it is sent to sites in the User-Agent",
+        ),
+        (s.require_tokens in (0, 1), "REQUIRE_TOKENS must be 0 or 1"),
+        (
+            all(_ORIGIN.fullmatch(origin) for origin in s.origins),
+            "ALLOWED_ORIGINS must be * or origins such as https://example.com, without a path, with commas between",
         ),
         (
             not (s.aws_lambda_runtime_api and s.local),
@@ -207,6 +230,6 @@ def function_role() -> str:
     return os.environ.get("FUNCTION_ROLE", "")
 
 
-_POSITIVE = tuple(
-    f.name for f in fields(Settings) if f.type == "int" and f.name not in ("max_redirects", "skew_seconds")
-)
+_MAY_BE_ZERO = ("max_redirects", "skew_seconds", "require_tokens", "quota_urls_per_minute", "quota_urls_per_day")
+_POSITIVE = tuple(f.name for f in fields(Settings) if f.type == "int" and f.name not in _MAY_BE_ZERO)
+_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")

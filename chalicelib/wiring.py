@@ -39,19 +39,27 @@ def settings() -> Settings:
 @functools.cache
 def service() -> Service:
     """What the API works with."""
+    from chalicelib.api.access import Gate
     from chalicelib.api.service import Service
+    from chalicelib.jobs.access import Span
+    from chalicelib.storage.access import AccessTable
     from chalicelib.storage.bucket import Bucket
     from chalicelib.storage.queue import Queue
 
     s = settings()
     parallel = Threads(API_THREADS)
+    access = AccessTable(_client("dynamodb"), s.table_name)
+    limits = {Span.MINUTE: s.quota_urls_per_minute, Span.DAY: s.quota_urls_per_day}
     return Service(
+        access=access,
+        gate=Gate(access, _clock, everybodys=limits, is_open=s.open),
         table=_table(parallel),
         queue=Queue(_client("sqs"), s.queue_url, parallel=parallel),
         bucket=Bucket(_client("s3"), s.bucket_name, parallel=parallel),
         addresses=address_policy(s),
         batch_lease=s.batch_lease_seconds * 1000,
-        open=s.local,
+        local=s.local,
+        origins=s.origins,
         clock=_clock,
         new_id=lambda: secrets.token_hex(RANDOM_BYTES),
         metrics=Metrics("api", enabled=bool(s.aws_lambda_function_name)),

@@ -76,7 +76,7 @@ def template_text(template: Template, archive_url: str, values: Mapping[str, str
     # API Gateway serves what was deployed last, and SAM deploys anew only where the definition's text has changed, not
     # where a parameter in it has.
     info = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["info"]
-    info["description"] = f"Allowed origin: {values['AllowedOrigin'] or 'none'}"
+    info["description"] = f"Allowed origins: {values['AllowedOrigins'] or 'none'}"
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = archive_url

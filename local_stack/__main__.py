@@ -65,7 +65,7 @@ def _welcome(stack: Stack) -> str:
     return f"""\
 Fetch Queue is ready. Ctrl-C ends it.
 
-  API          {stack.api_url}   stage dev: open to whoever reaches it, so on loopback only
+  API          {stack.api_url}   {_access(stack)}
   sample site  {stack.site_url}   something to fetch without Internet
   emulator     {stack.emulator_url}   its data goes when it ends
   workers      {f"processes {workers}" if workers else "none (WORKERS=0): jobs stay queued"}
@@ -77,6 +77,12 @@ In another shell: submit a URL, read the job's status, read the result.
   curl {stack.api_url}/jobs/$job
   curl -L {stack.api_url}/jobs/$job/result
 """
+
+
+def _access(stack: Stack) -> str:
+    if stack.variables.get("REQUIRE_TOKENS") == "1":
+        return 'closed: make admin DO="token create" gives a token'
+    return "stage dev: open without a token, so it answers this machine only"
 
 
 def _say(text: str) -> None:

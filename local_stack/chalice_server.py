@@ -17,6 +17,7 @@ from chalice import local
 from chalice.app import Chalice
 from chalice.config import Config
 
+from chalicelib.api import headers as answers
 from chalicelib.api import problems
 from local_stack.sockets import BACKLOG
 
@@ -39,7 +40,7 @@ class Gateway(local.LocalGateway):
     """Hands requests to the app."""
 
     def _has_user_defined_options_method(self, lambda_event: dict[str, Any]) -> bool:  # noqa: ARG002
-        # Chalice answers OPTIONS itself, and 200. No route here has CORS, so OPTIONS is a wrong method like any other.
+        # Chalice answers OPTIONS itself, and 200, where a path has no such route; as any other method it is 404 then.
         return True
 
 
@@ -155,7 +156,8 @@ class Handler(local.ChaliceRequestHandler):
 
     def _problem(self, kind: problems.Kind, detail: str, headers: dict[str, str] | None = None) -> None:
         body = problems.render(problems.problem(kind, detail))
-        self._send_http_response(kind.status, {"Content-Type": problems.CONTENT_TYPE, **(headers or {})}, body)
+        own = {"Content-Type": problems.CONTENT_TYPE, "Cache-Control": "no-store", **(headers or {})}
+        self._send_http_response(kind.status, {**answers.SECURITY, **own}, body)
 
     def _send_http_response(self, code: int, headers: dict[str, Any], body: str | bytes | None) -> None:
         """Send an answer. Chalice's own gives HEAD a body, and 204 and 304 a Content-Length."""

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
 
 from tests.world import World, failure
@@ -14,27 +9,9 @@ from tests.world import World, failure
 URL = "https://example.com/"
 
 
-@contextmanager
-def counted(w: World) -> Iterator[Counter[str]]:
-    """The operations that are called inside the block, by name."""
-    calls: Counter[str] = Counter()
-
-    def count(model: Any, **kwargs: Any) -> None:
-        if model.name != "DeleteMessage":  # the event source's own
-            calls[model.name] += 1
-
-    for client in w.clients.values():
-        client.meta.events.register("before-call.*.*", count, unique_id="count")
-    try:
-        yield calls
-    finally:
-        for client in w.clients.values():
-            client.meta.events.unregister("before-call.*.*", unique_id="count")
-
-
 def test_submitting_one(w: World) -> None:
     """A row and a message."""
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.submit(URL)
     assert calls == {"PutItem": 1, "SendMessageBatch": 1}
 
@@ -42,7 +19,7 @@ def test_submitting_one(w: World) -> None:
 @pytest.mark.parametrize(("urls", "writes", "sends"), [(1, 1, 1), (25, 1, 3), (60, 3, 6)])
 def test_submitting_a_batch(w: World, urls: int, writes: int, sends: int) -> None:
     """Rows by 25, messages by 10, and two writes of the batch: 142 requests for a thousand."""
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.submit_batch([f"{URL}{n}" for n in range(urls)])
     assert calls == {"PutItem": 1, "BatchWriteItem": writes, "SendMessageBatch": sends, "UpdateItem": 1}
 
@@ -51,7 +28,7 @@ def test_ten_new_urls(w: World) -> None:
     """31 requests: one reading for all, then three for each."""
     w.submit_batch([f"{URL}{n}" for n in range(10)])
     messages = w.receive()
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.deliver(messages)
     assert calls == {"BatchGetItem": 1, "TransactWriteItems": 10, "PutObject": 10, "UpdateItem": 10}
     assert calls.total() == 31
@@ -63,7 +40,7 @@ def test_a_reused_job(w: World) -> None:
     w.run()
     w.submit(URL)
     messages = w.receive()
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.deliver(messages)
     assert calls == {"BatchGetItem": 1, "TransactWriteItems": 1}
 
@@ -73,7 +50,7 @@ def test_a_failure(w: World) -> None:
     w.site.answers[URL] = [failure(404)]
     w.submit(URL)
     messages = w.receive()
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.deliver(messages)
     assert calls == {"BatchGetItem": 1, "TransactWriteItems": 1, "UpdateItem": 1}
 
@@ -83,7 +60,7 @@ def test_a_redelivery_of_something_finished(w: World) -> None:
     w.submit(URL)
     messages = w.receive()
     w.deliver(messages)
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.deliver(messages)
     assert calls == {"BatchGetItem": 1}
 
@@ -92,7 +69,7 @@ def test_reading_a_job(w: World) -> None:
     """The job, then its fetch."""
     job_id = w.submit(URL)["id"]
     w.run()
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.job(job_id)
     assert calls == {"GetItem": 1, "BatchGetItem": 1}
 
@@ -101,7 +78,7 @@ def test_reading_a_batch(w: World) -> None:
     """A reading per hundred jobs, and one per hundred fetches: 21 requests for a thousand."""
     batch = w.submit_batch([f"{URL}{n}" for n in range(201)])
     w.run()
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.request("GET", batch["links"]["self"])
     assert calls == {"GetItem": 1, "BatchGetItem": 6}
 
@@ -110,7 +87,7 @@ def test_deleting_the_last_job_of_a_fetch(w: World) -> None:
     """Two readings, the transaction, the object, the claim, the mark."""
     job_id = w.submit(URL)["id"]
     w.run()
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.request("DELETE", f"/jobs/{job_id}")
     assert calls == {
         "BatchGetItem": 2,
@@ -125,7 +102,7 @@ def test_deleting_a_batch(w: World) -> None:
     """Fifty jobs to a transaction, a thousand objects to a request; a claim is a request of its own."""
     batch = w.submit_batch([f"{URL}{n}" for n in range(60)])
     w.run()
-    with counted(w) as calls:
+    with w.counted_calls() as calls:
         w.request("DELETE", batch["links"]["self"])
     assert calls == {
         "GetItem": 1,

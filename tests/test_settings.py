@@ -86,7 +86,7 @@ def test_every_setting_reaches_the_functions(function: str) -> None:
     template = json.loads(RESOURCES.read_text())
     variables = template["Resources"][function]["Properties"]["Environment"]["Variables"]
     told = {name.lower() for name in variables} - {"function_role", "res_options"}
-    platform = {"aws_endpoint_url", "aws_lambda_runtime_api", "aws_lambda_function_name"}
+    platform = {"aws_endpoint_url", "aws_lambda_runtime_api", "aws_lambda_function_name", "require_tokens"}
     assert told == {field.name for field in fields(Settings)} - platform
     assert all(isinstance(value, dict) for name, value in variables.items() if name.lower() in told)
 

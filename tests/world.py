@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +21,10 @@ from chalice.test import Client, HTTPResponse
 from moto import mock_aws
 
 from chalicelib.api import routes
+from chalicelib.api.access import Gate
 from chalicelib.api.service import Service
+from chalicelib.jobs import access
+from chalicelib.jobs.access import LOCAL_TENANT, Span, Token
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.decide import Rules
 from chalicelib.jobs.entities import ErrorType, FetchError
@@ -28,7 +32,8 @@ from chalicelib.metrics import Metrics
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.runner.run import RetryPolicy, Runner
 from chalicelib.settings import Settings
-from chalicelib.storage import calls
+from chalicelib.storage import calls, items
+from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import Bucket
 from chalicelib.storage.items import decode_item
 from chalicelib.storage.protocol import Terms
@@ -119,13 +124,18 @@ class World:
         self.queue = Queue(self.clients["sqs"], self.names["QUEUE_URL"], patience=patience)
         self.dead_letters = Queue(self.clients["sqs"], self.names["DEAD_LETTER_QUEUE_URL"], patience=patience)
         self.bucket = Bucket(self.clients["s3"], self.names["BUCKET_NAME"])
+        self.access = AccessTable(self.clients["dynamodb"], self.names["TABLE_NAME"], patience=patience)
+        limits = {Span.MINUTE: self.settings.quota_urls_per_minute, Span.DAY: self.settings.quota_urls_per_day}
         self.service = Service(
+            access=self.access,
+            gate=Gate(self.access, lambda: self.now, everybodys=limits, is_open=self.settings.open),
             table=self.table,
             queue=self.queue,
             bucket=self.bucket,
             addresses=AddressPolicy(),
             batch_lease=self.settings.batch_lease_seconds * SECOND,
-            open=True,
+            local=self.settings.local,
+            origins=self.settings.origins,
             clock=lambda: self.now,
             new_id=self.new_id,
             metrics=Metrics("api", enabled=True, write=self.metrics.append),
@@ -160,6 +170,41 @@ class World:
         """Let time go by."""
         self.now += ms
 
+    @contextmanager
+    def counted_calls(self) -> Iterator[Counter[str]]:
+        """The AWS calls that are made meanwhile, by name; but for the event source's own acknowledgements."""
+        calls: Counter[str] = Counter()
+
+        def count(model: Any, **_: Any) -> None:
+            if model.name != "DeleteMessage":
+                calls[model.name] += 1
+
+        for client in self.clients.values():
+            client.meta.events.register("before-call.*.*", count, unique_id="count")
+        try:
+            yield calls
+        finally:
+            for client in self.clients.values():
+                client.meta.events.unregister("before-call.*.*", unique_id="count")
+
+    # Access
+
+    def grant(self, tenant: str = LOCAL_TENANT, *, expires_at: int | None = None, revoked_at: int | None = None) -> str:
+        """A new access token."""
+        token_id = f"{self.new_id()[-12:]}"
+        text = access.token_text(token_id, f"{self.new_id():0>40}")
+        token = Token(
+            id=token_id,
+            tenant=tenant,
+            digest=access.digest(text),
+            name="test",
+            created_at=self.now,
+            expires_at=expires_at,
+            revoked_at=revoked_at,
+        )
+        self.clients["dynamodb"].put_item(TableName=self.names["TABLE_NAME"], Item=items.token_item(token, None))
+        return text
+
     # HTTP
 
     def request(
@@ -172,7 +217,7 @@ class World:
         raw: bytes | None = None,
     ) -> HTTPResponse:
         """A request to the API; `body` is sent as JSON, `raw` as it is."""
-        sent = dict(headers or {})
+        sent = {"Host": "127.0.0.1:8000"} | dict(headers or {})
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
             raw = json.dumps(body).encode()
@@ -285,7 +330,7 @@ class World:
     def sweep(self) -> None:
         """Remove what is past its time, as DynamoDB's TTL would some day."""
         for key, item in self.items().items():
-            if item["sweep_at"] <= self.now // 1000:
+            if item.get("sweep_at", math.inf) <= self.now // 1000:
                 self.clients["dynamodb"].delete_item(TableName=self.names["TABLE_NAME"], Key={"pk": {"S": key}})
 
     def objects(self) -> set[str]:
@@ -323,7 +368,7 @@ def _clients(endpoint: str) -> dict[str, Any]:
 
 @contextmanager
 def world(
-    wrap: Callable[[Any], Any] = lambda client: client, *, endpoint: str = "", **settings: int
+    wrap: Callable[[Any], Any] = lambda client: client, *, endpoint: str = "", **settings: int | str
 ) -> Iterator[World]:
     """A world of its own, with the stack made from the one template: in moto, or in an emulator at `endpoint`.
 

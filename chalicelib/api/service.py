@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chalicelib.api.access import Gate, Meter
+from chalicelib.jobs.access import Access
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.decide import Rules, is_expired
 from chalicelib.jobs.entities import Batch, Job
 from chalicelib.metrics import OFF, Metrics
+from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import Bucket
 from chalicelib.storage.protocol import Terms
 from chalicelib.storage.queue import Queue
@@ -22,9 +25,12 @@ class Service:
     table: Table
     queue: Queue
     bucket: Bucket
+    access: AccessTable
+    gate: Gate
     addresses: AddressPolicy
     batch_lease: int  # milliseconds
-    open: bool  # stage dev; a deployed stage answers nobody before there is access control
+    local: bool  # stage dev: answers this machine only
+    origins: frozenset[str]  # web origins whose pages may read the answers; "*" is any
     clock: Callable[[], int]  # milliseconds since the epoch
     new_id: Callable[[], str]
     metrics: Metrics = OFF
@@ -38,6 +44,10 @@ class Service:
     def rules(self) -> Rules:
         """Window and retention."""
         return self.table.terms.rules
+
+    def meter(self, access: Access) -> Meter:
+        """What counts the URLs of one request."""
+        return Meter(self.access, access, self.clock())
 
     def is_gone(self, entity: Job | Batch, tenant: str) -> bool:
         """True when the tenant may not see it: expired, or another's."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from chalicelib.api import problems
+from chalicelib.api.access import Meter
 from chalicelib.api.problems import ProblemError
 from chalicelib.api.read import Shown, show, show_batch
 from chalicelib.api.service import Service
@@ -16,6 +17,7 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.urls import InvalidURL, normal_form
 from chalicelib.metrics import Metric
 from chalicelib.storage import protocol
+from chalicelib.storage.protocol import Write
 from chalicelib.storage.queue import Message
 
 JOBS_ROUTE = "POST /jobs"
@@ -31,11 +33,13 @@ class Accepted:
     rejected: list[Rejected]
 
 
-def submit_job(service: Service, tenant: str, url: str, key: str | None) -> Shown:
+def submit_job(service: Service, meter: Meter, url: str, key: str | None) -> Shown:
     """Take one URL; the same key and URL again gives the same job.
 
-    Raises ProblemError for a URL that cannot be fetched and for a key that stands for something else.
+    Raises ProblemError for a URL that cannot be fetched, for a key that stands for something else, and where the
+    quota is used up.
     """
+    tenant = meter.tenant
     try:
         url_key = ids.url_key(tenant, normal_form(url, service.addresses))
     except InvalidURL as error:
@@ -47,11 +51,12 @@ def submit_job(service: Service, tenant: str, url: str, key: str | None) -> Show
         url_key=url_key,
         submitted_at=service.clock(),
     )
-    if service.table.make(protocol.submit_job(job, service.terms)):
+    standing = service.table.job(job.id) if meter.counts and key is not None else None
+    if standing is None and _put(service, meter, 1, protocol.submit_job(job, service.terms)):
         service.queue.send([Message(job.id, job.url_key)])
         service.metrics.add(Metric.SUBMITTED)
         return Shown(job, None)
-    existing = service.table.job(job.id)
+    existing = standing or service.table.job(job.id)
     if existing is None:
         raise Unavailable("a job's row was swept between a refused write and its reading")
     if isinstance(existing, Mark) or service.is_gone(existing, tenant):
@@ -66,11 +71,13 @@ def submit_job(service: Service, tenant: str, url: str, key: str | None) -> Show
     return shown[0]
 
 
-def submit_batch(service: Service, tenant: str, urls: Sequence[str], key: str | None) -> Accepted:
+def submit_batch(service: Service, meter: Meter, urls: Sequence[str], key: str | None) -> Accepted:
     """Take the valid URLs; the same key and URLs again give the same batch.
 
-    Raises ProblemError where no URL is valid and for a key that stands for something else or is being stored.
+    Raises ProblemError where no URL is valid, for a key that stands for something else or is being stored, and where
+    the quota is used up.
     """
+    tenant = meter.tenant
     valid, rejected = _sort(tenant, urls, service)
     if not valid:
         errors = [FieldError(pointer=f"/urls/{item.index}", detail=item.detail) for item in rejected]
@@ -85,11 +92,12 @@ def submit_batch(service: Service, tenant: str, urls: Sequence[str], key: str | 
         submitted_at=now,
         lease_until=now + service.batch_lease,
     )
-    if service.table.make(protocol.submit_batch(batch, service.terms)):
+    standing = service.table.batch(batch.id) if meter.counts and key is not None else None
+    if standing is None and _put(service, meter, batch.size, protocol.submit_batch(batch, service.terms)):
         jobs = _jobs(batch, valid)
         service.table.put_jobs(jobs)
         return _send_and_accept(service, batch, jobs, rejected)
-    standing = service.table.batch(batch.id)
+    standing = standing or service.table.batch(batch.id)
     if standing is None:
         raise Unavailable("a batch's row was swept between a refused write and its reading")
     if isinstance(standing, Mark) or service.is_gone(standing, tenant):
@@ -99,6 +107,15 @@ def submit_batch(service: Service, tenant: str, urls: Sequence[str], key: str | 
     if standing.accepted:
         return _replay(service, standing, rejected)
     return _take_over(service, standing, valid, rejected)
+
+
+def _put(service: Service, meter: Meter, urls: int, write: Write) -> bool:
+    """Count the URLs, then store what begins their submission; False, and nothing counted, where it stands already."""
+    meter.count(urls)
+    if service.table.make(write):
+        return True
+    meter.give_back(urls)
+    return False
 
 
 def _sort(tenant: str, urls: Sequence[str], service: Service) -> tuple[list[tuple[str, str]], list[Rejected]]:

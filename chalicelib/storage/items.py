@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chalicelib.jobs.access import Counted, Span, Token, Usage
 from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError, Job, Mark, Result, Status
 
 Item = dict[str, Any]
@@ -28,6 +29,16 @@ def claim_key(url_key: str) -> str:
 def batch_key(batch_id: str) -> str:
     """The partition key of a batch or of its mark."""
     return f"BATCH#{batch_id}"
+
+
+def token_key(token_id: str) -> str:
+    """The partition key of an access token."""
+    return f"TOKEN#{token_id}"
+
+
+def quota_key(tenant: str) -> str:
+    """The partition key of a tenant's quota."""
+    return f"QUOTA#{tenant}"
 
 
 def encode(value: object) -> dict[str, Any]:
@@ -142,6 +153,22 @@ def batch_item(batch: Batch, sweep_at: int) -> Item:
     )
 
 
+def token_item(token: Token, sweep_at: int | None) -> Item:
+    """A token as an item."""
+    return encode_item(
+        {
+            "pk": token_key(token.id),
+            "tenant": token.tenant,
+            "digest": token.digest,
+            "name": token.name,
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+            "revoked_at": token.revoked_at,
+            "sweep_at": sweep_at,
+        }
+    )
+
+
 def result_values(result: Result) -> dict[str, object]:
     """A result as plain values."""
     return {
@@ -233,3 +260,31 @@ def as_batch(item: Item) -> Batch | Mark:
         lease_until=v["lease_until"],
         accepted=v.get("accepted", False),
     )
+
+
+def as_token(item: Item) -> Token:
+    """The token of an item."""
+    v = decode_item(item)
+    return Token(
+        id=v["pk"].removeprefix("TOKEN#"),
+        tenant=v["tenant"],
+        digest=v["digest"],
+        name=v["name"],
+        created_at=v["created_at"],
+        expires_at=v.get("expires_at"),
+        revoked_at=v.get("revoked_at"),
+    )
+
+
+def as_usage(item: Item) -> Usage | None:
+    """What a quota's item has counted; None where nothing was counted yet."""
+    v = decode_item(item)
+    if Span.MINUTE not in v:
+        return None
+    return {span: Counted(v[span], v[f"{span}_used"]) for span in Span}
+
+
+def as_limits(item: Item) -> dict[Span, int]:
+    """The limits of its own that a tenant has in its quota's item."""
+    v = decode_item(item)
+    return {span: v[f"{span}_limit"] for span in Span if f"{span}_limit" in v}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.api.routes import ROUTES
 from deployment.parameters import PROJECT
 from local_stack import environment
 from local_stack.demo import Answer
@@ -101,7 +103,7 @@ def commands() -> list[tuple[str, list[str]]]:
 
 def pattern(line: str) -> str:
     """A line of the documentation, whatever account, region, size and names are."""
-    text = re.escape(line)
+    text = re.sub("fq_[0-9a-f]{12}_[0-9a-f]{40}", "fq_[0-9a-f]{12}_[0-9a-f]{40}", re.escape(line))
     for shown, any_other in (
         ("123456789012", r"\d{12}"),
         ("eu\\-central\\-1", "[a-z0-9-]+"),
@@ -127,7 +129,7 @@ def test_the_documentation_word_by_word(account: Mapping[str, str]) -> None:
             # The environment that these tests run in is not made anew under them, whatever its stamp says.
             stamp = next(Path(sys.prefix).glob(".installed-*"), Path(".venv/none"))
             kept = ("-o", stamp.relative_to(PROJECT).as_posix()) if stamp.is_relative_to(PROJECT) else ()
-            ran = run("make", *kept, *command.split()[1:], given=account)
+            ran = run("make", *kept, *shlex.split(command)[1:], given=account)
             assert ran.returncode == 0, ran.stderr + ran.stdout
             said = ran.stdout
         if found := re.search(r"^  URL +(\S+)$", said, re.MULTILINE):
@@ -136,33 +138,53 @@ def test_the_documentation_word_by_word(account: Mapping[str, str]) -> None:
             assert re.search(f"^{pattern(line)}$", said, re.MULTILINE), (line, said)
         if kind == "curl":
             nobody_gets_in(endpoint, url)
-    assert done == ["export", "make deploy", "curl", "make deploy", "make package", "make destroy"]
+        if command.endswith('list"'):
+            who_has_a_token_gets_in(endpoint, url, account)
+    made = ["export", "make deploy", "curl", "make admin", "make admin", "make deploy", "make package", "make destroy"]
+    assert done == made
     again = run(sys.executable, "-m", "deployment", "deploy", "--stage", "prod", given=account)
     assert (again.returncode, again.stderr) == (0, "")
     assert "The stack fetch-queue-prod is deployed." in again.stdout
 
 
-def ask(endpoint: str, url: str, method: str, path: str, body: str | None = None) -> Answer:
+def ask(
+    endpoint: str,
+    url: str,
+    method: str,
+    path: str,
+    body: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
     """A request to the API at its URL, which the emulator answers for."""
     name = url.removeprefix("https://").partition(".")[0]
-    headers = {"Host": f"{name}.execute-api.{HOST}", "Content-Type": "application/json"}
-    return request(method, f"{endpoint}/api{path}", body, headers)
+    own = {"Host": f"{name}.execute-api.{HOST}", "Content-Type": "application/json"}
+    return request(method, f"{endpoint}/api{path}", body, {**own, **(headers or {})})
 
 
 def nobody_gets_in(endpoint: str, url: str) -> None:
-    """Every route but /health answers 401, as long as there is no access control."""
-    for method, path, body in (
-        ("POST", "/jobs", '{"url": "https://example.com/"}'),
-        ("POST", "/batches", '{"urls": ["https://example.com/"]}'),
-        ("GET", "/jobs/x", None),
-        ("GET", "/jobs/x/result", None),
-        ("DELETE", "/jobs/x", None),
-        ("GET", "/batches/x", None),
-        ("DELETE", "/batches/x", None),
-    ):
-        answer = ask(endpoint, url, method, path, body)
-        assert (answer.status, answer.headers["Content-Type"]) == (401, "application/problem+json"), (method, path)
-    assert ask(endpoint, url, "GET", "/health").status == 200
+    """Every route but the public ones answers 401 to who has no token."""
+    for route in ROUTES:
+        path = route.path.format(job_id="x", batch_id="x")
+        body = '{"url": "https://example.com/"}' if route.method == "POST" else None
+        answer = ask(endpoint, url, route.method, path, body)
+        if route.public:
+            assert answer.status == 200, path
+        else:
+            assert (answer.status, answer.headers["Content-Type"]) == (401, "application/problem+json"), (route, answer)
+        for name in ("X-Content-Type-Options", "Strict-Transport-Security"):
+            assert answer.headers[name], (route, name)
+    assert sum(not route.public for route in ROUTES) >= 7
+
+
+def who_has_a_token_gets_in(endpoint: str, url: str, given: Mapping[str, str]) -> None:
+    """The operator makes one from the command line."""
+    made = run(sys.executable, "-m", "admin", "--stage", "prod", "token", "create", given=given)
+    assert made.returncode == 0, made.stderr
+    token = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    assert ask(endpoint, url, "GET", "/jobs/x", headers=token).status == 404
+    # Nothing is fetched here: what is asked for is refused, as a deployed stage does.
+    refused = ask(endpoint, url, "POST", "/jobs", '{"url": "http://127.0.0.1/"}', token)
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/url")
 
 
 @pytest.mark.emulator

@@ -194,21 +194,26 @@ def test_a_second_deployment_is_an_update(service: Deployed, made: Package) -> N
 
 
 def test_an_allowed_origin(service: Deployed, made: Package) -> None:
-    """A page of that origin may read the gateway's own errors. Where it comes later, the API is deployed anew for it.
+    """A page of that origin may read every answer; the gateway's own errors, which hold nothing, any origin may then.
+
+    Where it comes later, the API is deployed anew for it.
 
     Here a stack of its own is asked: on this emulator an update puts the responses after the API's deployment.
     """
     said: list[str] = []
 
     def given(name: str, origin: str) -> dict[str, str]:
-        overrides = {**OVERRIDES, "AllowedOrigin": origin}
+        overrides = {**OVERRIDES, "AllowedOrigins": origin}
         return deploy.deploy(
             "prod", said.append, name=name, overrides=overrides, made=made, adapt=adapt, pause_seconds=0.1
         )
 
     other = replace(service, outputs=given(f"{NAME}-origin", "https://example.com"))
     answer = other.ask("GET", "/api/nowhere")
-    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (404, "https://example.com")
+    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (404, "*")
+    asked = other.ask("OPTIONS", "/api/jobs", Origin="https://example.com")
+    assert (asked.status, asked.headers["Access-Control-Allow-Origin"]) == (204, "https://example.com")
+    assert other.ask("OPTIONS", "/api/jobs", Origin="https://example.org").status == 405
     said.clear()
     given(f"{NAME}-origin", "https://example.org")
     assert [line for line in said if "to add" in line and "AWS::ApiGateway::Deployment" in line]

@@ -50,7 +50,7 @@ def test_what_follows_is_computed(tmp_path: Path) -> None:
         ({"BatchSize": 11}, "BatchSize must be from 1 to 10, not 11"),
         ({"MaximumConcurrency": 1}, "MaximumConcurrency must be from 2 to 1000"),
         ({"LogRetentionDays": 31}, "LogRetentionDays must be one of 1, 3, 5"),
-        ({"AllowedOrigin": "example.com'"}, "AllowedOrigin cannot be"),
+        ({"AllowedOrigins": "example.com'"}, "AllowedOrigins cannot be"),
         ({"RunnerMemroy": 512}, "RunnerMemroy is unknown; did you mean RunnerMemory?"),
         ({"MaxReceiveCount": 10}, "MaxReceiveCount follows from MaxAttempts; leave it out"),
         ({"Stage": "dev"}, "Stage is given by the deployment; leave it out"),

@@ -1,0 +1,62 @@
+"""A tenant's own limits, and what was counted against them, in `QUOTA#<tenant>`. The API counts in the same item, so a
+change touches the limits' attributes only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.jobs.access import Limits, Span, Usage
+from chalicelib.storage import items
+from deployment.account import said_in_a_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What a tenant may submit where it is not what everybody may, and what it has submitted."""
+
+    limits: Limits
+    usage: Usage | None  # None: nothing was ever counted
+
+    def used(self, span: Span, now: int) -> int:
+        """URLs counted in the current minute or day."""
+        if self.usage is None or self.usage[span].number < span.number(now):
+            return 0
+        return self.usage[span].used
+
+
+class Quotas:
+    """The quotas in a table. Raises DeploymentError where DynamoDB refuses or does not answer."""
+
+    def __init__(self, client: Any, table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
+    def quota(self, tenant: str) -> Quota:
+        """A tenant's quota; an empty one where it has none."""
+        with said_in_a_line("reading the quota"):
+            answer = self._client.get_item(TableName=self._table_name, Key=_key(tenant), ConsistentRead=True)
+        return _as_quota(answer.get("Item", {}))
+
+    def change(self, tenant: str, limits: Mapping[Span, int | None]) -> Quota:
+        """Set a tenant's own limits, at least one; None takes one away. Returns the quota as it then is."""
+        own = {span: limit for span, limit in limits.items() if limit is not None}
+        sets = ", ".join(f"{span}_limit = :{span}" for span in own)
+        removes = ", ".join(f"{span}_limit" for span in limits if span not in own)
+        clauses = [f"{verb} {paths}" for verb, paths in (("SET", sets), ("REMOVE", removes)) if paths]
+        values = {f":{span}": limit for span, limit in own.items()}
+        request: dict[str, Any] = {"UpdateExpression": " ".join(clauses), "ReturnValues": "ALL_NEW"}
+        if values:
+            request["ExpressionAttributeValues"] = items.encode_item(values)
+        with said_in_a_line("changing the quota"):
+            answer = self._client.update_item(TableName=self._table_name, Key=_key(tenant), **request)
+        return _as_quota(answer["Attributes"])
+
+
+def _key(tenant: str) -> items.Item:
+    return {"pk": {"S": items.quota_key(tenant)}}
+
+
+def _as_quota(item: items.Item) -> Quota:
+    return Quota(limits=items.as_limits(item), usage=items.as_usage(item))

@@ -1,0 +1,60 @@
+"""What every answer carries, and which web origins may read it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+PREFLIGHT_SECONDS = 600
+
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    # A browser heeds it over TLS alone, which a deployed stage always has.
+    "Strict-Transport-Security": "max-age=31536000",
+}
+
+_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer"
+_ANSWER_HEADERS = "ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After"
+
+
+def cors(origins: frozenset[str], origin: str | None) -> dict[str, str]:
+    """What lets a page of `origin` read an answer; nothing where it is not among the allowed ones."""
+    if not origins:
+        return {}
+    if origin is None or not origins & {origin, "*"}:
+        return {"Vary": "Origin"}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": _ANSWER_HEADERS,
+        "Vary": "Origin",
+    }
+
+
+def preflight(methods: str) -> dict[str, str]:
+    """What else a browser asks of an allowed origin before it sends a request that is not simple."""
+    return {
+        "Access-Control-Allow-Methods": methods,
+        "Access-Control-Allow-Headers": _REQUEST_HEADERS,
+        "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+    }
+
+
+def is_loopback(host: str | None) -> bool:
+    """True for a Host header that names this machine. One that a page brings by DNS rebinding names the page's site."""
+    name = (host or "").lower()
+    name = name[: name.find("]") + 1] if name.startswith("[") else name.partition(":")[0]
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def merged(response: Mapping[str, str | list[str]], more: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """An answer's headers, and those of `more` that it has none of its own for."""
+    own = {name.lower() for name in response}
+    return {**response, **{name: value for name, value in more.items() if name.lower() not in own}}

@@ -1,0 +1,138 @@
+"""Tokens and quotas in the table: the API reads the ones and counts in the others.
+
+TOKEN#<id>       tenant, digest, name, created_at, expires_at, revoked_at; swept some time after its end
+TOKENS           ids: of all tokens, a set; only the operator's command line reads and writes it
+QUOTA#<tenant>   minute, minute_used, day, day_used: which minute and day were counted in last, and how many URLs;
+                 minute_limit, day_limit: what this tenant may, where it is not what everybody may
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.jobs.access import Counted, Limits, Span, Token, Usage, in_order
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.storage import items
+from chalicelib.storage.calls import Patience, unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exceeded:
+    """A limit that would be exceeded: nothing was counted."""
+
+    span: Span
+    used: int
+
+
+class AccessTable:
+    """The table's items of tokens and quotas. Raises `Unavailable` where DynamoDB does not answer."""
+
+    def __init__(self, client: Any, name: str, *, patience: Patience | None = None) -> None:
+        self._client = client
+        self._name = name
+        self._patience = patience or Patience()
+
+    def token(self, token_id: str) -> Token | None:
+        """The token of an id, whether it is valid or not."""
+        item = self._get(items.token_key(token_id))
+        return None if item is None else items.as_token(item)
+
+    def own_limits(self, tenant: str) -> Limits:
+        """What a tenant may submit, where that is not what everybody may."""
+        item = self._get(items.quota_key(tenant))
+        return {} if item is None else items.as_limits(item)
+
+    def count(self, tenant: str, urls: int, limits: Limits, now: int) -> Usage | Exceeded:
+        """Count accepted URLs in, all of them or none: one request, and a second one where a span has turned.
+
+        No more are ever counted in a span than its limit, whoever counts at the same time.
+        """
+        for span, limit in in_order(limits):
+            if urls > limit:
+                return Exceeded(span=span, used=0)
+        standing: Usage | None = {span: Counted(span.number(now), 0) for span in Span}
+        for _ in self._patience.rounds():
+            # A clock that is behind another's counts in the span that the other has begun.
+            numbers = {span: max(span.number(now), standing[span].number if standing else 0) for span in Span}
+            made, item = self._try(self._counting(tenant, urls, limits, numbers, standing))
+            standing = items.as_usage(item)
+            if made and standing is not None:
+                return standing
+            for span, limit in in_order(limits):
+                if standing and standing[span].number >= numbers[span] and standing[span].used + urls > limit:
+                    return Exceeded(span=span, used=standing[span].used)
+        raise Unavailable("others kept counting at the same time")
+
+    def give_back(self, tenant: str, urls: int, counted: Usage) -> None:
+        """Take URLs out again that were counted and then not accepted; from a span that has turned nothing is taken."""
+        for spans in ((Span.MINUTE, Span.DAY), (Span.DAY,)):
+            made, _ = self._try(
+                {
+                    "Key": {"pk": {"S": items.quota_key(tenant)}},
+                    "UpdateExpression": "SET " + ", ".join(f"{span}_used = {span}_used - :urls" for span in spans),
+                    "ConditionExpression": " AND ".join(f"#{span} = :{span}" for span in spans),
+                    "ExpressionAttributeNames": {f"#{span}": str(span) for span in spans},
+                    "ExpressionAttributeValues": items.encode_item(
+                        {":urls": urls} | {f":{span}": counted[span].number for span in spans}
+                    ),
+                }
+            )
+            if made:
+                return
+
+    @staticmethod
+    def _counting(
+        tenant: str, urls: int, limits: Limits, numbers: Mapping[Span, int], standing: Usage | None
+    ) -> dict[str, Any]:
+        """The update that counts in the spans `numbers`, where the item is as in `standing`; None: without any."""
+        sets, clauses = [], []
+        values: dict[str, object] = {":urls": urls}
+        for span in Span:
+            values[f":{span}"] = numbers[span]
+            if standing is None:
+                sets.append(f"#{span} = :{span}, {span}_used = :urls")
+                clauses.append(f"attribute_not_exists(#{span})")
+            elif standing[span].number < numbers[span]:
+                sets.append(f"#{span} = :{span}, {span}_used = :urls")
+                clauses.append(f"#{span} = :{span}_turned")
+                values[f":{span}_turned"] = standing[span].number
+            else:
+                sets.append(f"{span}_used = {span}_used + :urls")
+                clauses.append(f"#{span} = :{span}")
+                if span in limits:
+                    clauses.append(f"{span}_used <= :{span}_most")
+                    values[f":{span}_most"] = limits[span] - urls
+        return {
+            "Key": {"pk": {"S": items.quota_key(tenant)}},
+            "UpdateExpression": "SET " + ", ".join(sets),
+            "ConditionExpression": " AND ".join(clauses),
+            "ExpressionAttributeNames": {f"#{span}": str(span) for span in Span},
+            "ExpressionAttributeValues": items.encode_item(values),
+        }
+
+    def _try(self, update: dict[str, Any]) -> tuple[bool, items.Item]:
+        """Whether an update was made, and the item as it then is."""
+        with unavailable("the counting of a quota"):
+            try:
+                answer = self._client.update_item(
+                    TableName=self._name,
+                    **update,
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+                    raise
+                refused: Any = error.response
+                return False, refused.get("Item", {})
+            return True, answer["Attributes"]
+
+    def _get(self, key: str) -> items.Item | None:
+        with unavailable("a read of the table"):
+            answer = self._client.get_item(TableName=self._name, Key={"pk": {"S": key}}, ConsistentRead=True)
+        item: items.Item | None = answer.get("Item")
+        return item
