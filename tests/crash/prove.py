@@ -12,7 +12,7 @@ from pathlib import Path
 from local_stack import emulator, sockets
 
 ROOT = Path(__file__).parent.parent.parent
-DEEPER = {"PROVE_ORDERS": "1500", "PROVE_MODELS": "200", "PROVE_STEPS": "50"}
+DEEPER = {"PROVE_ORDERS": "300", "PROVE_MODELS": "100", "PROVE_STEPS": "50"}
 
 
 def prove(**extra: str) -> int:
