@@ -61,6 +61,7 @@ def service() -> Service:
         local=s.local,
         origins=s.origins,
         clock=_clock,
+        sleep=time.sleep,
         new_id=lambda: secrets.token_hex(RANDOM_BYTES),
         metrics=Metrics("api", enabled=bool(s.aws_lambda_function_name)),
     )

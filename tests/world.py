@@ -102,6 +102,7 @@ class World:
     messages: list[dict[str, Any]] = field(default_factory=list)  # received and not acknowledged
     seconds_left: float = 1000.0
     metrics: list[str] = field(default_factory=list)  # lines
+    meanwhile: Callable[[], object] | None = None  # happens each time that the API waits
 
     def __post_init__(self) -> None:
         self.given = self.settings
@@ -138,6 +139,7 @@ class World:
             origins=self.settings.origins,
             clock=lambda: self.now,
             new_id=self.new_id,
+            sleep=self.sleep,
             metrics=Metrics("api", enabled=True, write=self.metrics.append),
         )
         self.runner = Runner(
@@ -204,6 +206,12 @@ class World:
         )
         self.clients["dynamodb"].put_item(TableName=self.names["TABLE_NAME"], Item=items.token_item(token, None))
         return text
+
+    def sleep(self, seconds: float) -> None:
+        """What happens while the API waits: time goes by, and whatever a test lets happen."""
+        self.pass_time(int(seconds * SECOND))
+        if self.meanwhile is not None:
+            self.meanwhile()
 
     # HTTP
 
@@ -317,7 +325,7 @@ class World:
         self.metrics.clear()
         self.site.requests.clear()
         self.site.answers.clear()
-        self.site.during = None
+        self.site.during = self.meanwhile = None
         self.now, self.ids, self.seconds_left = START, 0, 1000.0
 
     # What is stored

@@ -32,6 +32,11 @@ class Gate:
         self._anybody = Access(tenant=LOCAL_TENANT, limits=access.limits(everybodys)) if is_open else None
         self._known: dict[str, _Known] = {}  # by the token's digest
 
+    @property
+    def is_open(self) -> bool:
+        """True where nobody needs a token."""
+        return self._anybody is not None
+
     def admit(self, authorization: str | None) -> Access:
         """Whom the Authorization header lets in. Raises ProblemError: one 401 for whatever is wrong with it."""
         if authorization is None and self._anybody is not None:

@@ -32,6 +32,15 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResultsPage:
+    """Some of a batch's jobs, in order, and where the next ones begin."""
+
+    batch: Batch
+    jobs: list[Shown]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """A batch's jobs: counted over the whole, listed for one page."""
 
@@ -49,6 +58,17 @@ class Page:
     def finished(self) -> bool:
         """True when no job's status will change any more."""
         return self.counts[Status.QUEUED] == self.counts[Status.RUNNING] == 0
+
+
+def await_job(service: Service, tenant: str, job_id: str, seconds: int) -> Shown:
+    """The job as soon as it is finished, or as it is after so many seconds; it is read once a second."""
+    until = service.clock() + seconds * 1000
+    while not (shown := read_job(service, tenant, job_id)).finished:
+        left = until - service.clock()
+        if left <= 0:
+            break
+        service.sleep(min(left / 1000, 1.0))
+    return shown
 
 
 def read_job(service: Service, tenant: str, job_id: str) -> Shown:
@@ -84,6 +104,14 @@ def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, stat
     return Page(batch=batch, counts=counts, jobs=page, next=number(page[-1].job) + 1 if more else None)
 
 
+def read_results(service: Service, tenant: str, batch_id: str, *, cursor: int) -> ResultsPage:
+    """The batch's jobs from number `cursor` on, and no others are read."""
+    batch = read_batch(service, tenant, batch_id)
+    end = cursor + PAGE
+    jobs = _show(service, batch.job_ids()[cursor:end])
+    return ResultsPage(batch=batch, jobs=jobs, next=end if end < batch.size else None)
+
+
 def show(service: Service, jobs: Sequence[Job]) -> list[Shown]:
     """The jobs with their fetches, in order; those whose fetch is gone are left out."""
     linked = {job.fetch_id for job in jobs if job.fetch_id is not None}
@@ -97,8 +125,12 @@ def show(service: Service, jobs: Sequence[Job]) -> list[Shown]:
 
 def show_batch(service: Service, batch: Batch) -> list[Shown]:
     """The batch's jobs with their fetches, in order; deleted ones are left out."""
-    found = service.table.jobs(batch.job_ids())
-    jobs = [job for job in (found.get(job_id) for job_id in batch.job_ids()) if isinstance(job, Job)]
+    return _show(service, batch.job_ids())
+
+
+def _show(service: Service, job_ids: Sequence[str]) -> list[Shown]:
+    found = service.table.jobs(job_ids)
+    jobs = [job for job in (found.get(job_id) for job_id in job_ids) if isinstance(job, Job)]
     return show(service, jobs)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from chalicelib.api.read import Page, Shown
 from chalicelib.api.submit import Accepted
 from chalicelib.api.types import (
@@ -15,6 +17,8 @@ from chalicelib.api.types import (
     ErrorView,
     JobLinks,
     JobView,
+    LinkedJobView,
+    LinkedResultView,
     ResultView,
 )
 from chalicelib.jobs.entities import FetchError, Result, Status
@@ -64,6 +68,14 @@ class Renderer:
             ),
         )
 
+    def linked(self, shown: Shown, link: str | None, until: int) -> LinkedJobView:
+        """A job with a link to its result, which is good until `until`."""
+        view = msgspec.structs.asdict(self.job(shown))
+        if view["result"] is not None and link is not None:
+            result = msgspec.structs.asdict(view["result"])
+            view["result"] = LinkedResultView(**result, link=link, link_expires_at=timestamp(until))
+        return LinkedJobView(**view)
+
     def accepted(self, accepted: Accepted) -> BatchAccepted:
         """The answer to a batch's submission."""
         batch = accepted.batch
@@ -80,10 +92,8 @@ class Renderer:
     def page(self, page: Page, status: Status | None) -> BatchView:
         """A page of a batch."""
         batch = page.batch
-        following = None
-        if page.next is not None:
-            chosen = "" if status is None else f"&status={status}"
-            following = f"{self.batch_path(batch.id)}?cursor={page.next}{chosen}"
+        chosen = "" if status is None else f"&status={status}"
+        following = None if page.next is None else f"{self.batch_path(batch.id)}?cursor={page.next}{chosen}"
         return BatchView(
             id=batch.id,
             submitted_at=timestamp(batch.submitted_at),

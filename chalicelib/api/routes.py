@@ -5,27 +5,40 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from chalice.app import Chalice, Request, Response
 
-from chalicelib.api import delete, headers, problems, read, requests, result, submit
+from chalicelib.api import delete, headers, page, problems, read, requests, result, submit
 from chalicelib.api.access import Meter
 from chalicelib.api.problems import ProblemError
 from chalicelib.api.render import Renderer
+from chalicelib.api.route import JSON, Answer, Route
 from chalicelib.api.service import Service
-from chalicelib.api.types import BatchRequest, Health, JobRequest, Problem
+from chalicelib.api.types import (
+    BatchAccepted,
+    BatchRequest,
+    BatchView,
+    Health,
+    JobRequest,
+    JobView,
+    LinkedJobView,
+    Problem,
+)
 from chalicelib.jobs.access import Access
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.storage.bucket import LINK_SECONDS
 
 log = logging.getLogger("fetch_queue.api")
 
 JOB_POLL_SECONDS = 1
 BATCH_POLL_SECONDS = (2, 10)  # grows with the batch's age
 UNAVAILABLE_SECONDS = 5
+PAGE_POLICY = "Content-Security-Policy"
+LINES = "application/x-ndjson"
 PUBLIC = Access(tenant="")  # who asks for what is public is not looked at
 
 
@@ -59,17 +72,6 @@ class Call:
         return body.encode() if isinstance(body, str) else body
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """A method and a path, and what answers there."""
-
-    method: str
-    path: str
-    view: Callable[..., Response]
-    query: Sequence[str] = ()
-    public: bool = False  # answers without a token
-
-
 def create_jobs(call: Call) -> Response:
     """`POST /jobs`: submit one URL."""
     body = requests.body(call.raw_body(), call.header("content-type"), JobRequest)
@@ -93,9 +95,13 @@ def create_batch(call: Call) -> Response:
 
 def get_job(call: Call, job_id: str) -> Response:
     """`GET /jobs/{id}`: a job's status."""
-    shown = read.read_job(call.service, call.tenant, job_id)
-    later = {} if shown.finished else {"Retry-After": str(JOB_POLL_SECONDS)}
-    return _json(200, call.render.job(shown), later)
+    asked, prefer = call.query.get("wait"), call.header("prefer")
+    seconds = requests.seconds_to_wait(asked, prefer)
+    shown = read.await_job(call.service, call.tenant, job_id, seconds)
+    about = {} if shown.finished else {"Retry-After": str(JOB_POLL_SECONDS)}
+    if asked is None and seconds:
+        about["Preference-Applied"] = f"wait={seconds}"
+    return _json(200, call.render.job(shown), about)
 
 
 def get_result(call: Call, job_id: str) -> Response:
@@ -128,9 +134,26 @@ def get_batch(call: Call, batch_id: str) -> Response:
     """`GET /batches/{id}`: counts over a batch, and a page of its jobs."""
     cursor = requests.cursor(call.query.get("cursor"))
     status = requests.status(call.query.get("status"))
-    page = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
-    later = {} if page.finished else {"Retry-After": str(_batch_poll(call.service.clock() - page.batch.submitted_at))}
-    return _json(200, call.render.page(page, status), later)
+    found = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
+    later = {} if found.finished else {"Retry-After": str(_batch_poll(call.service.clock() - found.batch.submitted_at))}
+    return _json(200, call.render.page(found, status), later)
+
+
+def get_batch_results(call: Call, batch_id: str) -> Response:
+    """`GET /batches/{id}/results`: a batch's jobs, a line each, with links to their results."""
+    found = read.read_results(call.service, call.tenant, batch_id, cursor=requests.cursor(call.query.get("cursor")))
+    until = call.service.clock() + LINK_SECONDS * 1000
+    lines = []
+    for shown in found.jobs:
+        result = None if shown.fetch is None else shown.fetch.result
+        link = None if result is None else call.service.bucket.link(result.key)
+        lines.append(msgspec.json.encode(call.render.linked(shown, link, until)).decode() + "\n")
+    about = {"Content-Type": LINES, "Cache-Control": "no-store"}
+    if found.next is not None:
+        about["Link"] = f'<{call.render.batch_path(batch_id)}/results?cursor={found.next}>; rel="next"'
+    if not all(shown.finished for shown in found.jobs):
+        about["Retry-After"] = str(_batch_poll(call.service.clock() - found.batch.submitted_at))
+    return _text(200, "".join(lines), about)
 
 
 def delete_batch(call: Call, batch_id: str) -> Response:
@@ -144,15 +167,116 @@ def get_health(_: Call) -> Response:
     return _json(200, Health(status="ok"))
 
 
+def get_page(call: Call) -> Response:
+    """`GET /`: the web page."""
+    made = page.page(call.render.prefix, call.service.bucket.origin())
+    about = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", PAGE_POLICY: made.policy}
+    return _text(200, made.text, about)
+
+
+def get_openapi(call: Call) -> Response:
+    """`GET /openapi.json`: this document."""
+    from chalicelib.api import openapi  # which no other request needs
+
+    made = openapi.document(ROUTES, prefix=call.render.prefix, is_open=call.service.gate.is_open)
+    return _text(200, msgspec.json.encode(made).decode() + "\n", {"Content-Type": JSON, "Cache-Control": "no-cache"})
+
+
+QUOTA = ("RateLimit-Policy", "RateLimit")
+SUBMISSION = (
+    problems.INVALID_KEY,
+    problems.DELETED,
+    problems.TOO_LARGE,
+    problems.UNSUPPORTED_TYPE,
+    problems.KEY_REUSED,
+    problems.QUOTA_EXCEEDED,
+)
+A_JOB = Answer(says="The job.", body=JobView, headers=("Retry-After", "Preference-Applied"))
+GONE = Answer(says="It is gone for good.")
+
 ROUTES = (
-    Route(method="POST", path="/jobs", view=create_jobs),
-    Route(method="POST", path="/batches", view=create_batch),
-    Route(method="GET", path="/jobs/{job_id}", view=get_job),
-    Route(method="GET", path="/jobs/{job_id}/result", view=get_result),
-    Route(method="DELETE", path="/jobs/{job_id}", view=delete_job),
-    Route(method="GET", path="/batches/{batch_id}", view=get_batch, query=("cursor", "status")),
-    Route(method="DELETE", path="/batches/{batch_id}", view=delete_batch),
-    Route(method="GET", path="/health", view=get_health, public=True),
+    Route(
+        method="POST",
+        path="/jobs",
+        view=create_jobs,
+        headers=("Idempotency-Key",),
+        body=JobRequest,
+        answers={202: Answer(says="The job, which may be finished.", body=JobView, headers=("Location", *QUOTA))},
+        problems=SUBMISSION,
+    ),
+    Route(
+        method="POST",
+        path="/batches",
+        view=create_batch,
+        headers=("Idempotency-Key",),
+        body=BatchRequest,
+        answers={202: Answer(says="The batch.", body=BatchAccepted, headers=("Location", *QUOTA))},
+        problems=(*SUBMISSION, problems.IN_PROGRESS),
+    ),
+    Route(
+        method="GET",
+        path="/jobs/{job_id}",
+        view=get_job,
+        query=("wait",),
+        headers=("Prefer",),
+        answers={200: A_JOB},
+    ),
+    Route(
+        method="GET",
+        path="/jobs/{job_id}/result",
+        view=get_result,
+        headers=("If-None-Match",),
+        answers={
+            200: Answer(says="The bytes as fetched, a short text.", content_type="*/*", headers=("ETag",)),
+            303: Answer(says="The bytes are where it says, for a minute.", headers=("Location", "ETag")),
+            304: Answer(says="The client has them.", headers=("ETag",)),
+        },
+        problems=(problems.NOT_FINISHED, problems.JOB_FAILED),
+    ),
+    Route(method="DELETE", path="/jobs/{job_id}", view=delete_job, answers={204: GONE}),
+    Route(
+        method="GET",
+        path="/batches/{batch_id}",
+        view=get_batch,
+        query=("cursor", "status"),
+        answers={200: Answer(says="Counts, and up to 100 jobs.", body=BatchView, headers=("Retry-After",))},
+    ),
+    Route(
+        method="GET",
+        path="/batches/{batch_id}/results",
+        view=get_batch_results,
+        query=("cursor",),
+        answers={
+            200: Answer(
+                says="Up to 100 lines, each a LinkedJobView.",
+                body=LinkedJobView,
+                content_type=LINES,
+                headers=("Link", "Retry-After"),
+            )
+        },
+    ),
+    Route(method="DELETE", path="/batches/{batch_id}", view=delete_batch, answers={204: GONE}),
+    Route(
+        method="GET",
+        path="/health",
+        view=get_health,
+        public=True,
+        answers={200: Answer(says="It answers.", body=Health)},
+    ),
+    Route(
+        method="GET",
+        path="/openapi.json",
+        view=get_openapi,
+        public=True,
+        answers={200: Answer(says="An OpenAPI document.", content_type=JSON)},
+    ),
+    Route(
+        method="GET",
+        path="/",
+        view=get_page,
+        public=True,
+        answers={200: Answer(says="A page for people.", content_type="text/html")},
+    ),
 )
 
 
@@ -275,18 +399,22 @@ def _problem(problem: Problem, headers: Mapping[str, str]) -> Response:
     )
 
 
+def _text(status: int, body: str, about: Mapping[str, str]) -> Response:
+    return Response(body=body, status_code=status, headers={**about})
+
+
 def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:
     return Response(
         body=msgspec.json.encode(body).decode() + "\n",
         status_code=status,
-        headers={"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
+        headers={"Content-Type": JSON, "Cache-Control": "no-store", **(headers or {})},
     )
 
 
 def _prefix(request: Request, path: Mapping[str, str]) -> str:
     """What API Gateway's stage puts before our paths."""
     whole: str = request.context.get("path") or ""
-    ours: str = request.context["resourcePath"].format(**path)
+    ours: str = request.context["resourcePath"].format(**path).removesuffix("/")
     return whole.removesuffix("/").removesuffix(ours) if whole.removesuffix("/").endswith(ours) else ""
 
 

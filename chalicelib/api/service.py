@@ -33,6 +33,7 @@ class Service:
     origins: frozenset[str]  # web origins whose pages may read the answers; "*" is any
     clock: Callable[[], int]  # milliseconds since the epoch
     new_id: Callable[[], str]
+    sleep: Callable[[float], object]  # seconds
     metrics: Metrics = OFF
 
     @property

@@ -8,6 +8,8 @@ import msgspec
 
 from chalicelib.jobs.entities import ErrorType, Status
 
+Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC
+
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /jobs`."""
@@ -29,9 +31,16 @@ class ResultView(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     http_status: int
     final_url: str
-    fetched_at: str
+    fetched_at: Timestamp
     headers: dict[str, str]
     href: str
+
+
+class LinkedResultView(ResultView, frozen=True, kw_only=True):
+    """A result with a link that anybody may read it by, for a while."""
+
+    link: str
+    link_expires_at: Timestamp
 
 
 class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,15 +66,21 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     batch_id: str | None
     url: str
     status: Status
-    submitted_at: str
-    started_at: str | None
-    finished_at: str | None
-    expires_at: str
+    submitted_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    expires_at: Timestamp
     attempts: int
     reused: bool | None
     result: ResultView | None
     error: ErrorView | None
     links: JobLinks
+
+
+class LinkedJobView(JobView, frozen=True, kw_only=True):
+    """A job with a link to its result's bytes."""
+
+    result: LinkedResultView | None
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +101,8 @@ class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `POST /batches`: all of its jobs, in the order given."""
 
     id: str
-    submitted_at: str
-    expires_at: str
+    submitted_at: Timestamp
+    expires_at: Timestamp
     total: int
     jobs: list[JobView]
     rejected: list[Rejected]
@@ -107,8 +122,8 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     """A batch as it is shown: counts over the whole, jobs of one page."""
 
     id: str
-    submitted_at: str
-    expires_at: str
+    submitted_at: Timestamp
+    expires_at: Timestamp
     total: int
     counts: Counts
     finished: bool

@@ -61,6 +61,11 @@ class Bucket:
             )
         return url
 
+    def origin(self) -> str:
+        """Where the links lead: scheme, host and port."""
+        scheme, _, rest = self.link("any").partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}"
+
     def delete(self, keys: Sequence[str]) -> None:
         """Remove results; one that is not there is no error."""
         self._parallel(

@@ -1,0 +1,102 @@
+"""Examples for the OpenAPI document, made of the types themselves, so that they are as real answers are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from chalicelib.api.types import (
+    BatchAccepted,
+    BatchLinks,
+    BatchRequest,
+    BatchView,
+    Counts,
+    Health,
+    JobLinks,
+    JobRequest,
+    JobView,
+    LinkedJobView,
+    LinkedResultView,
+    Rejected,
+    ResultView,
+)
+from chalicelib.jobs.entities import Status
+
+_BATCH = "423dad4e84c146830615e07874201b1d"
+_SUBMITTED = "2026-11-24T10:09:02.316Z"
+_FINISHED = "2026-11-24T10:09:02.514Z"
+_EXPIRES = "2026-12-01T10:09:02.316Z"
+
+_RESULT = ResultView(
+    content_type="text/plain; charset=utf-8",
+    size=28,
+    sha256="6db49a59911cf4f8a205c0bb68a343a6f3f39c81467d6eb69a7256e127fb783f",
+    http_status=200,
+    final_url="https://example.com/hello.txt",
+    fetched_at=_FINISHED,
+    headers={"Date": "Tue, 24 Nov 2026 10:09:02 GMT"},
+    href=f"/jobs/{_BATCH}-0/result",
+)
+_QUEUED = JobView(
+    id=f"{_BATCH}-0",
+    batch_id=_BATCH,
+    url="https://example.com/hello.txt",
+    status=Status.QUEUED,
+    submitted_at=_SUBMITTED,
+    started_at=None,
+    finished_at=None,
+    expires_at=_EXPIRES,
+    attempts=0,
+    reused=None,
+    result=None,
+    error=None,
+    links=JobLinks(self=f"/jobs/{_BATCH}-0", result=f"/jobs/{_BATCH}-0/result", batch=f"/batches/{_BATCH}"),
+)
+_DONE = msgspec.structs.replace(
+    _QUEUED,
+    status=Status.SUCCEEDED,
+    started_at=_SUBMITTED,
+    finished_at=_FINISHED,
+    attempts=1,
+    reused=False,
+    result=_RESULT,
+)
+_LINKED = LinkedResultView(
+    **msgspec.structs.asdict(_RESULT),
+    link="https://bucket.s3.eu-central-1.amazonaws.com/results/8f0c.../1?X-Amz-Expires=60&X-Amz-Signature=...",
+    link_expires_at="2026-11-24T10:10:02.514Z",
+)
+_LINKS = BatchLinks(self=f"/batches/{_BATCH}")
+
+_ALL: list[msgspec.Struct] = [
+    JobRequest(url="https://example.com/hello.txt"),
+    BatchRequest(urls=["https://example.com/hello.txt", "ftp://example.com/file"]),
+    _DONE,
+    LinkedJobView(**{**msgspec.structs.asdict(_DONE), "result": _LINKED}),
+    BatchAccepted(
+        id=_BATCH,
+        submitted_at=_SUBMITTED,
+        expires_at=_EXPIRES,
+        total=1,
+        jobs=[_QUEUED],
+        rejected=[
+            Rejected(index=1, url="ftp://example.com/file", detail="the scheme must be http or https, not ftp"),
+        ],
+        links=_LINKS,
+    ),
+    BatchView(
+        id=_BATCH,
+        submitted_at=_SUBMITTED,
+        expires_at=_EXPIRES,
+        total=1,
+        counts=Counts(queued=0, running=0, succeeded=1, failed=0),
+        finished=True,
+        jobs=[_DONE],
+        next=None,
+        links=_LINKS,
+    ),
+    Health(status="ok"),
+]
+
+EXAMPLES: dict[type[msgspec.Struct], Any] = {type(example): msgspec.to_builtins(example) for example in _ALL}

@@ -1,0 +1,198 @@
+"""The OpenAPI document, made from the routes and from the types that parse requests and render answers."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from chalicelib.api import problems
+from chalicelib.api.examples import EXAMPLES
+from chalicelib.api.problems import CONTENT_TYPE, TYPE_BASE, Kind
+from chalicelib.api.requests import MOST_SECONDS
+from chalicelib.api.route import JSON, Answer, Route
+from chalicelib.api.types import BatchRequest, JobRequest, Problem
+from chalicelib.jobs.entities import Status
+
+Schema = dict[str, Any]
+
+VERSION = "1.0.0"
+INTRODUCTION = """\
+Submit URLs, one or a thousand at once; each becomes a job, which is fetched, and its result kept for some days.
+**A URL that was submitted within the last hour is not fetched again**: the new job shares the standing fetch.
+
+Times are RFC 3339, UTC. Every error is `application/problem+json` (RFC 9457): its `type` ends in one of the names
+that are listed with each status, and its `detail` says what to do. Unknown members and query parameters are refused.
+"""
+
+EVERYWHERE = (problems.MALFORMED, problems.MISDIRECTED, problems.INVALID, problems.INTERNAL)
+WITH_TOKEN = (problems.UNAUTHORIZED, problems.UNAVAILABLE)
+BY_ID = (problems.NOT_FOUND,)
+
+PARAMETERS: dict[str, Schema] = {
+    "job_id": {
+        "description": "A job's id: 32 hexadecimal digits, in a batch with the job's number.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}(-(0|[1-9][0-9]{0,2}))?$"},
+        "example": "6f1ed002ab5595859014ebf0951522d9",
+    },
+    "batch_id": {
+        "description": "A batch's id: 32 hexadecimal digits.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "example": "423dad4e84c146830615e07874201b1d",
+    },
+    "cursor": {
+        "description": "Where a page begins; as the page before it says.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,4}$"},
+    },
+    "status": {"description": "Only jobs of this status.", "schema": {"type": "string", "enum": list(Status)}},
+    "wait": {
+        "description": f"Seconds to wait for the job's end. More than {MOST_SECONDS} are taken for {MOST_SECONDS}.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": MOST_SECONDS},
+    },
+    "Idempotency-Key": {
+        "description": "The same key and body give the same answer, and nothing is fetched twice. A UUID will do.",
+        "schema": {"type": "string", "pattern": '^([!#-~]{1,255}|"[!#-~]{1,255}")$'},
+    },
+    "If-None-Match": {"description": "An ETag that the client has.", "schema": {"type": "string"}},
+    "Prefer": {"description": "`wait=20` is as `?wait=20`.", "schema": {"type": "string"}},
+}
+
+HEADERS: dict[str, str] = {
+    "Location": "Where it is.",
+    "Retry-After": "Seconds after which to ask again.",
+    "ETag": "The SHA-256 of the bytes, in quotes.",
+    "Link": 'The next page, `rel="next"`; none on the last one.',
+    "Preference-Applied": "The part of `Prefer` that was followed.",
+    "RateLimit-Policy": "The quota: URLs (`q`) in so many seconds (`w`). Only where there is one.",
+    "RateLimit": "What is left of it (`r`), and for how many seconds (`t`). Only where there is one.",
+    "WWW-Authenticate": "Which kind of access is needed.",
+    "Allow": "The methods that are allowed.",
+}
+PROBLEM_HEADERS = {
+    401: ("WWW-Authenticate",),
+    409: ("Retry-After",),
+    429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
+    503: ("Retry-After",),
+}
+
+
+def document(routes: Sequence[Route], *, prefix: str, is_open: bool) -> Schema:
+    """The document, for an API under a prefix; where it is open, a token is allowed and not needed."""
+    paths: dict[str, Schema] = defaultdict(dict)
+    for route in routes:
+        paths[route.path][route.method.lower()] = _operation(route, is_open)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Fetch Queue", "version": VERSION, "description": INTRODUCTION},
+        "servers": [{"url": prefix or "/"}],
+        "paths": dict(paths),
+        "components": {
+            "schemas": _schemas(routes),
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "An access token: `fq_...`"}
+            },
+        },
+    }
+
+
+def problems_of(route: Route) -> list[Kind]:
+    """Every problem that a route may answer with."""
+    by_id = BY_ID if "{" in route.path else ()
+    kinds = {*EVERYWHERE, *(() if route.public else WITH_TOKEN), *by_id, *route.problems}
+    return [kind for kind in problems.KINDS if kind in kinds]
+
+
+def _operation(route: Route, is_open: bool) -> Schema:
+    text = re.sub(r"^`[^`]*`: ", "", inspect.getdoc(route.view) or "")
+    summary = text.partition("\n")[0].rstrip(".")
+    operation: Schema = {
+        "operationId": route.view.__name__,
+        "summary": summary[:1].upper() + summary[1:],
+        "responses": {**_answers(route), **_problems(route)},
+    }
+    parameters = list(_parameters(route))
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": {JSON: _content(route.body)}}
+    if not route.public:
+        operation["security"] = [{"token": []}, {}] if is_open else [{"token": []}]
+    return operation
+
+
+def _parameters(route: Route) -> Iterator[Schema]:
+    for name in re.findall(r"{(\w+)}", route.path):
+        yield {"name": name, "in": "path", "required": True, **PARAMETERS[name]}
+    for where, names in (("query", route.query), ("header", route.headers)):
+        for name in names:
+            yield {"name": name, "in": where, "required": False, **PARAMETERS[name]}
+
+
+def _answers(route: Route) -> Schema:
+    return {str(status): _answer(answer) for status, answer in route.answers.items()}
+
+
+def _answer(answer: Answer) -> Schema:
+    described: Schema = {"description": answer.says}
+    if answer.headers:
+        described["headers"] = _headers(answer.headers)
+    if answer.content_type is not None:
+        described["content"] = {answer.content_type: {"schema": {}}}
+    elif answer.body is not None:
+        described["content"] = {JSON: _content(answer.body)}
+    return described
+
+
+def _problems(route: Route) -> Schema:
+    by_status: dict[int, list[Kind]] = defaultdict(list)
+    for kind in problems_of(route):
+        by_status[kind.status].append(kind)
+    described = {}
+    for status, kinds in sorted(by_status.items()):
+        names = "; ".join(f"`{kind.name}`: {kind.title}" for kind in kinds)
+        first = problems.problem(kinds[0], kinds[0].title)
+        answer: Schema = {
+            "description": f"{HTTPStatus(status).phrase}. {names}.",
+            "content": {
+                CONTENT_TYPE: {
+                    "schema": {
+                        "allOf": [_reference(Problem)],
+                        "properties": {
+                            "type": {"enum": [TYPE_BASE + kind.name for kind in kinds]},
+                            "status": {"const": status},
+                        },
+                    },
+                    "example": msgspec.to_builtins(first),
+                }
+            },
+        }
+        if status in PROBLEM_HEADERS:
+            answer["headers"] = _headers(PROBLEM_HEADERS[status])
+        described[str(status)] = answer
+    return described
+
+
+def _headers(names: Sequence[str]) -> Schema:
+    return {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in names}
+
+
+def _content(kind: type[msgspec.Struct]) -> Schema:
+    return {"schema": _reference(kind), "example": EXAMPLES[kind]}
+
+
+def _reference(kind: type[msgspec.Struct]) -> Schema:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
+def _schemas(routes: Sequence[Route]) -> Schema:
+    kinds: list[Any] = [JobRequest, BatchRequest, Problem]
+    kinds += [answer.body for route in routes for answer in route.answers.values() if answer.body is not None]
+    _, components = msgspec.json.schema_components(
+        list(dict.fromkeys(kinds)), ref_template="#/components/schemas/{name}"
+    )
+    return components

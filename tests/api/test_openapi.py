@@ -1,0 +1,74 @@
+"""The OpenAPI document: whole, valid, and what the service really answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from chalicelib.api import openapi, problems
+from chalicelib.api.examples import EXAMPLES
+from chalicelib.api.openapi import problems_of
+from chalicelib.api.routes import ROUTES
+from tests.world import World, world
+
+
+def document(w: World) -> dict[str, Any]:
+    """What is served."""
+    answer = w.request("GET", "/openapi.json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    served: dict[str, Any] = answer.json_body
+    return served
+
+
+def test_it_has_every_route(w: World) -> None:
+    """With its query, its answers and its problems, each of which is described."""
+    paths = document(w)["paths"]
+    for route in ROUTES:
+        operation = paths[route.path][route.method.lower()]
+        assert operation["summary"]
+        assert operation["operationId"] == route.view.__name__
+        named = [parameter["name"] for parameter in operation.get("parameters", [])]
+        assert named == [*re.findall(r"{(\w+)}", route.path), *route.query, *route.headers]
+        assert set(operation["responses"]) == {
+            *map(str, route.answers),
+            *(str(kind.status) for kind in problems_of(route)),
+        }
+    assert sum(map(len, paths.values())) == len(ROUTES)
+
+
+def test_it_has_every_problem(w: World) -> None:
+    """Each type that an answer may have, at a status; but for what no operation that is listed meets."""
+    listed = set(re.findall(rf"{problems.TYPE_BASE}([a-z-]+)", json.dumps(document(w))))
+    assert {kind.name for kind in problems.KINDS} - listed == {problems.METHOD_NOT_ALLOWED.name}
+
+
+def test_its_references_lead_somewhere(w: World) -> None:
+    """Within the document."""
+    served = document(w)
+    for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(served)):
+        assert name in served["components"]["schemas"]
+
+
+@pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
+def test_examples_are_what_their_types_say(kind: type[msgspec.Struct]) -> None:
+    """Each is read by the type that it is shown for."""
+    assert msgspec.to_builtins(msgspec.convert(EXAMPLES[kind], kind)) == EXAMPLES[kind]
+
+
+def test_a_token_where_one_is_needed() -> None:
+    """A closed service says so; an open one that it may be left out."""
+    with world(require_tokens=1) as w:
+        assert document(w)["paths"]["/jobs"]["post"]["security"] == [{"token": []}]
+        assert "security" not in document(w)["paths"]["/health"]["get"]
+    with world() as w:
+        assert document(w)["paths"]["/jobs"]["post"]["security"] == [{"token": []}, {}]
+
+
+def test_it_knows_the_stages_prefix() -> None:
+    """Where API Gateway puts one before our paths."""
+    assert openapi.document(ROUTES, prefix="/api", is_open=False)["servers"] == [{"url": "/api"}]
+    assert openapi.document(ROUTES, prefix="", is_open=False)["servers"] == [{"url": "/"}]
