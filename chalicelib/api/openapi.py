@@ -52,7 +52,7 @@ PARAMETERS: dict[str, Schema] = {
     "status": {"description": "Only jobs of this status.", "schema": {"type": "string", "enum": list(Status)}},
     "wait": {
         "description": f"Seconds to wait for the job's end. More than {MOST_SECONDS} are taken for {MOST_SECONDS}.",
-        "schema": {"type": "integer", "minimum": 0, "maximum": MOST_SECONDS},
+        "schema": {"type": "integer", "minimum": 0, "maximum": 9999},
     },
     "Idempotency-Key": {
         "description": "The same key and body give the same answer, and nothing is fetched twice. A UUID will do.",
