@@ -4,6 +4,7 @@ a process of Lambda for each function and IAM that holds each to its policy."""
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -68,6 +69,36 @@ def test_a_batch(service: Deployed) -> None:
     assert service.site.requests("/page/batch-1") == 1
     assert service.ask("DELETE", path).status == 204
     assert service.ask("GET", path).status == 404
+
+
+def test_a_batchs_results(service: Deployed) -> None:
+    """A line for each job, with a link that needs no credentials; the next page's link carries the stage."""
+    urls = [f"{service.site.url}/page/results-{n}" for n in range(3)]
+    batch = service.ask("POST", "/api/batches", {"urls": urls}).json
+    until(lambda: service.ask("GET", batch["links"]["self"]).json["finished"])
+    answer = service.ask("GET", f"{batch['links']['self']}/results")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-ndjson")
+    lines = [json.loads(line) for line in answer.body.splitlines()]
+    assert [request("GET", line["result"]["link"]).body for line in lines] == [
+        f"This is page results-{n}.\n".encode() for n in range(3)
+    ]
+
+
+def test_waiting_for_a_job(service: Deployed) -> None:
+    """The answer comes with the job's end, in one request."""
+    job = service.submit("/slow?seconds=1&waited")
+    answer = service.ask("GET", f"{job['links']['self']}?wait=20")
+    assert (answer.status, answer.json["status"]) == (200, "succeeded")
+
+
+@pytest.mark.parametrize("path", ["/api/", "/api"])
+def test_the_page_and_the_document(service: Deployed, path: str) -> None:
+    """Both know the stage that they are behind; the page may ask the bucket that links lead to."""
+    page = service.ask("GET", path)
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert b'<meta name="api-prefix" content="/api">' in page.body
+    assert "connect-src 'self' http" in page.headers["Content-Security-Policy"]
+    assert service.ask("GET", "/api/openapi.json").json["servers"] == [{"url": "/api"}]
 
 
 def test_reuse_and_delete(service: Deployed) -> None:
