@@ -142,6 +142,8 @@ class Command:
             raise DeploymentError("nothing to set: give --per-minute, --per-day or both")
         self._show(typed.tenant, self.quotas.change(typed.tenant, limits))
         print(f"It takes effect {WITHIN}.")
+        if self.stage == DEV and typed.tenant == LOCAL_TENANT:
+            print("Who sends no token has the limits that stage dev was started with: make run QUOTA_URLS_PER_DAY=...")
 
     def _expires_at(self, days: int | None) -> int | None:
         return None if days is None else self.now + days * DAY_MS

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 STAGES = ("dev", "prod")
 DEV = "dev"
+WAIT_MARGIN_SECONDS = 5  # for the readings before and after a wait
 LAMBDA_RUNTIME_PORT = 9001  # Lambda's runtime API listens there, on loopback
 
 _DAY_SECONDS = 24 * 60 * 60
@@ -63,6 +64,7 @@ class Settings:
     # The API
     api_function_seconds: int = 29
     batch_lease_seconds: int = 35
+    wait_seconds: int = 20  # at most, of a reading that waits for a job's end; it holds an invocation so long
 
     # Given by the platform
     aws_endpoint_url: str = ""  # an emulator's; empty on AWS
@@ -121,6 +123,7 @@ class Settings:
             "BackoffCapSeconds": str(self.backoff_cap_seconds),
             "ApiFunctionSeconds": str(self.api_function_seconds),
             "BatchLeaseSeconds": str(self.batch_lease_seconds),
+            "WaitSeconds": str(self.wait_seconds),
         }
 
     @property
@@ -173,10 +176,18 @@ def check(s: Settings) -> list[str]:
             s.contact_url == "" or re.fullmatch(r"(https?://|mailto:)[!-~]+", s.contact_url) is not None,
             "CONTACT_URL must be an http, https or mailto URL in ASCII: it is sent to sites in the User-Agent",
         ),
+        (
+            s.wait_seconds + WAIT_MARGIN_SECONDS <= s.api_function_seconds,
+            f"WAIT_SECONDS must be at most API_FUNCTION_SECONDS - {WAIT_MARGIN_SECONDS}: an answer has to follow",
+        ),
+        (
+            not (s.open and "*" in s.origins),
+            "ALLOWED_ORIGINS * would open this machine to every web page: name the origins, or set REQUIRE_TOKENS=1",
+        ),
         (s.require_tokens in (0, 1), "REQUIRE_TOKENS must be 0 or 1"),
         (
             all(_ORIGIN.fullmatch(origin) for origin in s.origins),
-            "ALLOWED_ORIGINS must be * or origins such as https://example.com, without a path, with commas between",
+            "ALLOWED_ORIGINS must be * or origins such as https://example.com: small letters, no path, commas between",
         ),
         (
             not (s.aws_lambda_runtime_api and s.local),
@@ -230,6 +241,13 @@ def function_role() -> str:
     return os.environ.get("FUNCTION_ROLE", "")
 
 
-_MAY_BE_ZERO = ("max_redirects", "skew_seconds", "require_tokens", "quota_urls_per_minute", "quota_urls_per_day")
+_MAY_BE_ZERO = (
+    "wait_seconds",
+    "max_redirects",
+    "skew_seconds",
+    "require_tokens",
+    "quota_urls_per_minute",
+    "quota_urls_per_day",
+)
 _POSITIVE = tuple(f.name for f in fields(Settings) if f.type == "int" and f.name not in _MAY_BE_ZERO)
-_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"\*|https?://[a-z0-9.-]+(:[0-9]{1,5})?")

@@ -57,6 +57,7 @@ def service() -> Service:
         queue=Queue(_client("sqs"), s.queue_url, parallel=parallel),
         bucket=Bucket(_client("s3"), s.bucket_name, parallel=parallel),
         addresses=address_policy(s),
+        most_wait=s.wait_seconds,
         batch_lease=s.batch_lease_seconds * 1000,
         local=s.local,
         origins=s.origins,

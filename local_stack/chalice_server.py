@@ -69,11 +69,16 @@ class Handler(local.ChaliceRequestHandler):
             except BadRequest as error:
                 self._refuse(error.status, str(error))
                 return
+            if not answers.is_loopback(self.headers.get("Host")):
+                self._problem(problems.MISDIRECTED, answers.NOT_THIS_MACHINE)
+                return
             try:
                 answer = self.local_gateway.handle_request(
                     method=self.command, path=self.path, headers=dict(self.headers), body=body
                 )
-            except local.ForbiddenError:  # no route; a deployed stage answers the same, by a GatewayResponse
+            except (local.ForbiddenError, UnicodeEncodeError):
+                # No route; a deployed stage answers the same, by a GatewayResponse. Chalice first looks for a token of
+                # its own, which it takes for ASCII.
                 self._problem(problems.NOT_FOUND, f"Nothing is served at {self.path.partition('?')[0]}.")
                 return
             answer = self._handle_binary(answer)
@@ -181,7 +186,7 @@ class Handler(local.ChaliceRequestHandler):
 
     def log_request(self, code: int | str = "-", _size: int | str = "-") -> None:
         if self.server.log_requests:
-            print(f"api: {self.command} {self.path} {int(code)}", file=sys.stderr, flush=True)
+            print(f"api: {self.command} {ascii(self.path)[1:-1]} {int(code)}", file=sys.stderr, flush=True)
 
     def log_error(self, *_: Any) -> None:
         pass  # what http.server could not read is answered; a connection that idles out is no event

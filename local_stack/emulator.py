@@ -21,6 +21,8 @@ from local_stack.errors import StackError
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 DIRECTORY = PROJECT / ".emulator"
 
+SERVICES = "cloudformation,dynamodb,s3,sqs"
+
 _START_SECONDS = 30.0  # half a second is usual
 _LAST_WORDS = 5  # lines of the emulator's log that are shown when it ends by itself
 
@@ -59,7 +61,12 @@ def _run(command: list[str], hint: str) -> None:
 class Emulator:
     """The emulator's process. Its log, and whatever else it writes, is in `directory`, which is temporary."""
 
-    def __init__(self, python: Path, port: int, directory: Path) -> None:
+    def __init__(self, python: Path, port: int, directory: Path, *, whole: bool = False, enforce: bool = False) -> None:
+        """What the local stack uses and nothing else, for this machine's programs and no web page.
+
+        A `whole` one has every service, API Gateway and Lambda among them, and answers whoever asks; with `enforce`
+        roles are held to their policies. Both are for tests.
+        """
         self.url = f"http://{HOST}:{port}"
         self._log = directory / "emulator.log"
         environment = {
@@ -71,6 +78,8 @@ class Emulator:
             "MINISTACK_HOST": HOST,  # in the queues' URLs, which .chalice/config.json lists
             "IOT_MTLS_ENABLED": "0",  # that listener takes no notice of BIND_HOST
             "LOG_LEVEL": "WARNING",  # a line for each request would be half of its work
+            **({} if whole else {"GUARD": "1", "SERVICES": SERVICES}),
+            **({"AUTH": "true"} if enforce else {}),
         }
         # -I: neither this directory nor a person's PYTHONPATH may shadow its modules.
         command = [str(python), "-I", str(Path(__file__).with_name("emulate.py"))]

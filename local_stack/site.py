@@ -33,9 +33,24 @@ _INDEX = """<!doctype html>
 <li><a href="/slow?seconds=2">/slow?seconds=N</a>: a slow one
 <li><a href="/flaky/1">/flaky/&lt;id&gt;</a>: 503 the first time, then 200
 <li><a href="/missing">/missing</a>: 404
+<li><a href="/late/1">/late/&lt;id&gt;</a>: 404 the first time, then 200
+<li><a href="/script.html">/script.html</a>, <a href="/script.svg">/script.svg</a>: they say what they do where they run
 <li><a href="/redirect">/redirect</a>: to /hello.txt
 <li><a href="/count">/count?path=/hello.txt</a>: how often a URL was requested
 </ul>
+"""
+# Shown by somebody who must not run them: what they set and say is found where they did run.
+_SCRIPT = "window.scriptRan = true; document.title = 'A script ran'; alert('A script ran');"
+_SCRIPT_HTML = f"""<!doctype html>
+<title>A page with a script</title>
+<h1>A page with a script</h1>
+<script>{_SCRIPT}</script>
+<img src="/none.png" alt="" onerror="{_SCRIPT}">
+"""
+_SCRIPT_SVG = f"""<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64" onload="{_SCRIPT}">
+<script>{_SCRIPT}</script>
+<circle cx="32" cy="32" r="30"/>
+</svg>
 """
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _LARGEST = 1024**3
@@ -79,6 +94,12 @@ class Handler(BaseHTTPRequestHandler):
                 self._send("text/plain; charset=utf-8", b"Not now.\n", 503)
             case ["flaky", _]:
                 self._send("text/plain; charset=utf-8", b"It works the second time.\n")
+            case ["late", _] if not first:
+                self._send("text/plain; charset=utf-8", b"It is here now.\n")
+            case ["script.html"]:
+                self._send("text/html; charset=utf-8", _SCRIPT_HTML.encode())
+            case ["script.svg"]:
+                self._send("image/svg+xml", _SCRIPT_SVG.encode())
             case ["redirect"]:
                 self._send("text/plain; charset=utf-8", b"See /hello.txt\n", 302, {"Location": "/hello.txt"})
             case _:

@@ -134,6 +134,7 @@ class World:
             queue=self.queue,
             bucket=self.bucket,
             addresses=AddressPolicy(),
+            most_wait=self.settings.wait_seconds,
             batch_lease=self.settings.batch_lease_seconds * SECOND,
             local=self.settings.local,
             origins=self.settings.origins,

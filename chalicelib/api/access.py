@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chalicelib.api import problems
 from chalicelib.api.problems import ProblemError
 from chalicelib.jobs import access
 from chalicelib.jobs.access import LOCAL_TENANT, Access, Limits, Span, Token, Usage
+from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage.access import AccessTable, Exceeded
 
 REMEMBERED_MS = 60_000  # how long a token that was revoked may still let in, in a process that knows it
@@ -51,16 +53,16 @@ class Gate:
         known = self._known.get(digest)
         if known is None or known.until <= now:
             known = self._look_up(token_id, digest, now)
-        if not known.token.is_valid(now):
+        if not known.token.is_valid(now):  # it has expired meanwhile
             raise _unauthorized()
         return known.access
 
     def _look_up(self, token_id: str, digest: str, now: int) -> _Known:
         token = self._table.token(token_id)
-        if token is None or not token.matches(digest):
+        if token is None or not token.matches(digest) or not token.is_valid(now):
             raise _unauthorized()
         limits = access.limits(self._everybodys, self._table.own_limits(token.tenant))
-        known = _Known(token, Access(tenant=token.tenant, limits=limits), now + REMEMBERED_MS)
+        known = _Known(token, Access(tenant=token.tenant, limits=limits, token_id=token.id), now + REMEMBERED_MS)
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
         self._known[digest] = known
@@ -98,7 +100,8 @@ class Meter:
     def give_back(self, urls: int) -> None:
         """Take back what `count` has counted: it was a replay after all."""
         if self._counted is not None:
-            self._table.give_back(self._access.tenant, urls, self._counted)
+            with suppress(Unavailable):  # then the tenant has so many less until the span turns
+                self._table.give_back(self._access.tenant, urls, self._counted)
             self._counted = None
 
     def headers(self) -> dict[str, str]:
@@ -114,22 +117,20 @@ class Meter:
                 "/urls", f"{urls} URLs are more than the {limit} that you may submit in a {exceeded.span}. Split them."
             )
         wait = exceeded.span.seconds_left(self._now)
-        left = limit - exceeded.used
+        left = max(0, limit - exceeded.used[exceeded.span])
         return ProblemError(
             problems.QUOTA_EXCEEDED,
             f"You may submit {limit} URLs a {exceeded.span} and {left} of them {'is' if left == 1 else 'are'} left; "
             f"this has {urls}. Send it again in {wait} s.",
-            headers={"Retry-After": str(wait), **self._headers({exceeded.span: exceeded.used})},
+            headers={"Retry-After": str(wait), **self._headers(exceeded.used)},
         )
 
-    def _headers(self, used: dict[Span, int]) -> dict[str, str]:
+    def _headers(self, used: Mapping[Span, int]) -> dict[str, str]:
         """As draft-ietf-httpapi-ratelimit-headers has them; the unit is URLs."""
         limits = [(span, limit) for span, limit in access.in_order(self._access.limits)]
         policy = ", ".join(f'"{span}";q={limit};w={span.seconds}' for span, limit in limits)
         state = ", ".join(
-            f'"{span}";r={max(0, limit - used[span])};t={span.seconds_left(self._now)}'
-            for span, limit in limits
-            if span in used
+            f'"{span}";r={max(0, limit - used[span])};t={span.seconds_left(self._now)}' for span, limit in limits
         )
         return {"RateLimit-Policy": policy, "RateLimit": state}
 

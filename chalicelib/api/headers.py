@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 
 PREFLIGHT_SECONDS = 600
+NOT_THIS_MACHINE = "Stage dev answers this machine alone: use http://127.0.0.1 or http://localhost."
 
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -16,6 +18,7 @@ SECURITY = {
     "Strict-Transport-Security": "max-age=31536000",
 }
 
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.-]+))(?::[0-9]{1,5})?")
 _REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer"
 _ANSWER_HEADERS = "ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After"
 
@@ -44,12 +47,14 @@ def preflight(methods: str) -> dict[str, str]:
 
 def is_loopback(host: str | None) -> bool:
     """True for a Host header that names this machine. One that a page brings by DNS rebinding names the page's site."""
-    name = (host or "").lower()
-    name = name[: name.find("]") + 1] if name.startswith("[") else name.partition(":")[0]
+    match = _HOST.fullmatch((host or "").lower())
+    if match is None:
+        return False
+    name = match["v6"] or match["name"]
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
+        return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
 

@@ -14,7 +14,6 @@ import msgspec
 from chalicelib.api import problems
 from chalicelib.api.examples import EXAMPLES
 from chalicelib.api.problems import CONTENT_TYPE, TYPE_BASE, Kind
-from chalicelib.api.requests import MOST_SECONDS
 from chalicelib.api.route import JSON, Answer, Route
 from chalicelib.api.types import BatchRequest, JobRequest, Problem
 from chalicelib.jobs.entities import Status
@@ -51,7 +50,7 @@ PARAMETERS: dict[str, Schema] = {
     },
     "status": {"description": "Only jobs of this status.", "schema": {"type": "string", "enum": list(Status)}},
     "wait": {
-        "description": f"Seconds to wait for the job's end. More than {MOST_SECONDS} are taken for {MOST_SECONDS}.",
+        "description": "Seconds to wait for the job's end; more than {most_wait} are taken for {most_wait}.",
         "schema": {"type": "integer", "minimum": 0, "maximum": 9999},
     },
     "Idempotency-Key": {
@@ -81,11 +80,11 @@ PROBLEM_HEADERS = {
 }
 
 
-def document(routes: Sequence[Route], *, prefix: str, is_open: bool) -> Schema:
+def document(routes: Sequence[Route], *, prefix: str, is_open: bool, most_wait: int) -> Schema:
     """The document, for an API under a prefix; where it is open, a token is allowed and not needed."""
     paths: dict[str, Schema] = defaultdict(dict)
     for route in routes:
-        paths[route.path][route.method.lower()] = _operation(route, is_open)
+        paths[route.path][route.method.lower()] = _operation(route, is_open, most_wait)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Fetch Queue", "version": VERSION, "description": INTRODUCTION},
@@ -107,7 +106,7 @@ def problems_of(route: Route) -> list[Kind]:
     return [kind for kind in problems.KINDS if kind in kinds]
 
 
-def _operation(route: Route, is_open: bool) -> Schema:
+def _operation(route: Route, is_open: bool, most_wait: int) -> Schema:
     text = re.sub(r"^`[^`]*`: ", "", inspect.getdoc(route.view) or "")
     summary = text.partition("\n")[0].rstrip(".")
     operation: Schema = {
@@ -115,7 +114,7 @@ def _operation(route: Route, is_open: bool) -> Schema:
         "summary": summary[:1].upper() + summary[1:],
         "responses": {**_answers(route), **_problems(route)},
     }
-    parameters = list(_parameters(route))
+    parameters = list(_parameters(route, most_wait))
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
@@ -125,12 +124,14 @@ def _operation(route: Route, is_open: bool) -> Schema:
     return operation
 
 
-def _parameters(route: Route) -> Iterator[Schema]:
+def _parameters(route: Route, most_wait: int) -> Iterator[Schema]:
     for name in re.findall(r"{(\w+)}", route.path):
         yield {"name": name, "in": "path", "required": True, **PARAMETERS[name]}
     for where, names in (("query", route.query), ("header", route.headers)):
         for name in names:
-            yield {"name": name, "in": where, "required": False, **PARAMETERS[name]}
+            known = PARAMETERS[name]
+            says = known["description"].format(most_wait=most_wait)
+            yield {"name": name, "in": where, "required": False, **known, "description": says}
 
 
 def _answers(route: Route) -> Schema:

@@ -19,8 +19,6 @@ BODY_LIMIT = 1024 * 1024  # bytes: the answer repeats each URL, and Lambda's 6 M
 
 T = TypeVar("T", JobRequest, BatchRequest)
 
-MOST_SECONDS = 20  # of waiting for a job's end: API Gateway waits 29 for an answer
-
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*([0-9]{1,4})\s*(?:$|[,;])", re.IGNORECASE)
 _KEY = re.compile(r"[!-~]{1,255}")
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
@@ -139,17 +137,17 @@ def query(given: Mapping[str, Sequence[str]], allowed: Sequence[str]) -> dict[st
     return values
 
 
-def seconds_to_wait(query: str | None, prefer: str | None) -> int:
-    """How long a reading may wait for a job's end: `?wait=`, or else `Prefer: wait=`; never longer than `MOST_SECONDS`.
+def seconds_to_wait(query: str | None, prefer: str | None, most: int) -> int:
+    """How long a reading may wait for a job's end: `?wait=`, or else `Prefer: wait=`; never longer than `most`.
 
     Raises ProblemError for a query that is no number. A preference that cannot be understood is none (RFC 7240).
     """
     if query is None:
         match = _WAIT.search(prefer or "")
-        return 0 if match is None else min(int(match[1]), MOST_SECONDS)
+        return 0 if match is None else min(int(match[1]), most)
     if not (query.isascii() and query.isdigit() and len(query) <= 4):
-        raise ProblemError(problems.INVALID, f"wait is a whole number of seconds, at most {MOST_SECONDS}.")
-    return min(int(query), MOST_SECONDS)
+        raise ProblemError(problems.INVALID, f"wait is a whole number of seconds; more than {most} are {most}.")
+    return min(int(query), most)
 
 
 def cursor(text: str | None) -> int:

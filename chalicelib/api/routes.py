@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +41,7 @@ BATCH_POLL_SECONDS = (2, 10)  # grows with the batch's age
 UNAVAILABLE_SECONDS = 5
 PAGE_POLICY = "Content-Security-Policy"
 LINES = "application/x-ndjson"
+_PREFIX = re.compile(r"/[A-Za-z0-9_-]+")
 PUBLIC = Access(tenant="")  # who asks for what is public is not looked at
 
 
@@ -96,7 +99,7 @@ def create_batch(call: Call) -> Response:
 def get_job(call: Call, job_id: str) -> Response:
     """`GET /jobs/{id}`: a job's status."""
     asked, prefer = call.query.get("wait"), call.header("prefer")
-    seconds = requests.seconds_to_wait(asked, prefer)
+    seconds = requests.seconds_to_wait(asked, prefer, call.service.most_wait)
     shown = read.await_job(call.service, call.tenant, job_id, seconds)
     about = {} if shown.finished else {"Retry-After": str(JOB_POLL_SECONDS)}
     if asked is None and seconds:
@@ -169,7 +172,7 @@ def get_health(_: Call) -> Response:
 
 def get_page(call: Call) -> Response:
     """`GET /`: the web page."""
-    made = page.page(call.render.prefix, call.service.bucket.origin())
+    made = page.page(call.render.prefix, call.service.bucket.origin)
     about = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", PAGE_POLICY: made.policy}
     return _text(200, made.text, about)
 
@@ -178,7 +181,9 @@ def get_openapi(call: Call) -> Response:
     """`GET /openapi.json`: this document."""
     from chalicelib.api import openapi  # which no other request needs
 
-    made = openapi.document(ROUTES, prefix=call.render.prefix, is_open=call.service.gate.is_open)
+    made = openapi.document(
+        ROUTES, prefix=call.render.prefix, is_open=call.service.gate.is_open, most_wait=call.service.most_wait
+    )
     return _text(200, msgspec.json.encode(made).decode() + "\n", {"Content-Type": JSON, "Cache-Control": "no-cache"})
 
 
@@ -299,8 +304,10 @@ def _endpoint(app: Chalice, route: Route, service: Callable[[], Service]) -> Cal
         request = app.current_request
         if request is None:
             raise RuntimeError("a route was called outside a request")
+        access = PUBLIC
         try:
-            access = PUBLIC if route.public else service().gate.admit(request.headers.get("authorization"))
+            if not route.public:
+                access = service().gate.admit(request.headers.get("authorization"))
             given = request.query_params
             many = {} if given is None else {name: given.getlist(name) for name in given}
             call = Call(
@@ -310,28 +317,32 @@ def _endpoint(app: Chalice, route: Route, service: Callable[[], Service]) -> Cal
                 query=requests.query(many, route.query),
                 render=Renderer(prefix=_prefix(request, path), retention=service().rules.retention),
             )
-            return route.view(call, **path)
+            response = route.view(call, **path)
         except ProblemError as error:
-            return _problem(error.problem, error.headers)
+            response = _problem(error.problem, error.headers)
         except Unavailable:
             if service().local:
                 log.error("table, queue or bucket does not answer; `make run` starts an emulator for them")
-            return _problem(
-                problems.problem(
-                    problems.UNAVAILABLE,
-                    f"Something that the service needs is away. Send the same again in {UNAVAILABLE_SECONDS} s.",
-                ),
-                {"Retry-After": str(UNAVAILABLE_SECONDS)},
-            )
+            detail = f"Something that the service needs is away. Send the same again in {UNAVAILABLE_SECONDS} s."
+            away = problems.problem(problems.UNAVAILABLE, detail)
+            response = _problem(away, {"Retry-After": str(UNAVAILABLE_SECONDS)})
+        if access.token_id is not None or response.status_code == problems.UNAUTHORIZED.status:
+            # Who did what, should a token have come into wrong hands.
+            ids = path if access.token_id else {}  # strangers write no log of their own
+            about = {"token_id": access.token_id, "route": f"{route.method} {route.path}", **ids}
+            log.info("request", extra={**about, "status": response.status_code})
+        return response
 
     return answer
 
 
 def _preflights() -> list[Route]:
     """A route for each path that answers what a browser asks before a page of another origin may send a request."""
-    methods: dict[str, list[str]] = {}
+    methods: dict[str, list[str]] = defaultdict(list)
+    queries: dict[str, list[str]] = defaultdict(list)
     for route in ROUTES:
-        methods.setdefault(route.path, []).append(route.method)
+        methods[route.path].append(route.method)
+        queries[route.path] += route.query
 
     def view(allowed: str) -> Callable[..., Response]:
         def preflight(call: Call, **_: str) -> Response:
@@ -344,7 +355,7 @@ def _preflights() -> list[Route]:
         return preflight
 
     return [
-        Route(method="OPTIONS", path=path, view=view(", ".join(allowed)), public=True)
+        Route(method="OPTIONS", path=path, view=view(", ".join(allowed)), query=queries[path], public=True)
         for path, allowed in methods.items()
     ]
 
@@ -361,8 +372,7 @@ def _guarding(service: Callable[[], Service]) -> Callable[..., Response]:
         else:
             let_in = headers.cors(made.origins, event.headers.get("origin"))
             if made.local and not headers.is_loopback(event.headers.get("host")):
-                detail = "Stage dev answers this machine alone: use http://127.0.0.1 or http://localhost."
-                response = _problem(problems.problem(problems.MISDIRECTED, detail), {})
+                response = _problem(problems.problem(problems.MISDIRECTED, headers.NOT_THIS_MACHINE), {})
             else:
                 response = get_response(event)
         response.headers = headers.merged(response.headers, {**headers.SECURITY, **let_in})
@@ -415,7 +425,8 @@ def _prefix(request: Request, path: Mapping[str, str]) -> str:
     """What API Gateway's stage puts before our paths."""
     whole: str = request.context.get("path") or ""
     ours: str = request.context["resourcePath"].format(**path).removesuffix("/")
-    return whole.removesuffix("/").removesuffix(ours) if whole.removesuffix("/").endswith(ours) else ""
+    prefix = whole.removesuffix("/").removesuffix(ours) if whole.removesuffix("/").endswith(ours) else ""
+    return prefix if _PREFIX.fullmatch(prefix) else ""
 
 
 def _batch_poll(age: int) -> int:

@@ -29,6 +29,7 @@ class Service:
     gate: Gate
     addresses: AddressPolicy
     batch_lease: int  # milliseconds
+    most_wait: int  # seconds that a reading may wait for a job's end
     local: bool  # stage dev: answers this machine only
     origins: frozenset[str]  # web origins whose pages may read the answers; "*" is any
     clock: Callable[[], int]  # milliseconds since the epoch

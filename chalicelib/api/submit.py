@@ -17,7 +17,6 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.urls import InvalidURL, normal_form
 from chalicelib.metrics import Metric
 from chalicelib.storage import protocol
-from chalicelib.storage.protocol import Write
 from chalicelib.storage.queue import Message
 
 JOBS_ROUTE = "POST /jobs"
@@ -52,20 +51,24 @@ def submit_job(service: Service, meter: Meter, url: str, key: str | None) -> Sho
         submitted_at=service.clock(),
     )
     standing = service.table.job(job.id) if meter.counts and key is not None else None
-    if standing is None and _put(service, meter, 1, protocol.submit_job(job, service.terms)):
-        service.queue.send([Message(job.id, job.url_key)])
-        service.metrics.add(Metric.SUBMITTED)
-        return Shown(job, None)
-    existing = standing or service.table.job(job.id)
-    if existing is None:
+    if standing is None:
+        meter.count(1)
+        if service.table.make(protocol.submit_job(job, service.terms)):
+            service.queue.send([Message(job.id, job.url_key)])
+            service.metrics.add(Metric.SUBMITTED)
+            return Shown(job, None)
+        standing = service.table.job(job.id)
+        if not _is_own(standing, job):
+            meter.give_back(1)
+    if standing is None:
         raise Unavailable("a job's row was swept between a refused write and its reading")
-    if isinstance(existing, Mark) or service.is_gone(existing, tenant):
+    if isinstance(standing, Mark) or service.is_gone(standing, tenant):
         raise _deleted()
-    if existing.url != url:
+    if standing.url != url:
         raise _reused()
     # Whether the first handler lived to send its message is not known.
-    service.queue.send([Message(existing.id, existing.url_key)])
-    shown = show(service, [existing])
+    service.queue.send([Message(standing.id, standing.url_key)])
+    shown = show(service, [standing])
     if not shown:  # deleted since it was read
         raise _deleted()
     return shown[0]
@@ -93,11 +96,16 @@ def submit_batch(service: Service, meter: Meter, urls: Sequence[str], key: str |
         lease_until=now + service.batch_lease,
     )
     standing = service.table.batch(batch.id) if meter.counts and key is not None else None
-    if standing is None and _put(service, meter, batch.size, protocol.submit_batch(batch, service.terms)):
-        jobs = _jobs(batch, valid)
-        service.table.put_jobs(jobs)
-        return _send_and_accept(service, batch, jobs, rejected)
-    standing = standing or service.table.batch(batch.id)
+    if standing is None:
+        meter.count(batch.size)
+        # Without a key nobody else has this id: what refused the write is the write itself, whose answer was lost.
+        if service.table.make(protocol.submit_batch(batch, service.terms)) or key is None:
+            jobs = _jobs(batch, valid)
+            service.table.put_jobs(jobs)
+            return _send_and_accept(service, batch, jobs, rejected)
+        standing = service.table.batch(batch.id)
+        if not _is_own(standing, batch):
+            meter.give_back(batch.size)
     if standing is None:
         raise Unavailable("a batch's row was swept between a refused write and its reading")
     if isinstance(standing, Mark) or service.is_gone(standing, tenant):
@@ -109,13 +117,13 @@ def submit_batch(service: Service, meter: Meter, urls: Sequence[str], key: str |
     return _take_over(service, standing, valid, rejected)
 
 
-def _put(service: Service, meter: Meter, urls: int, write: Write) -> bool:
-    """Count the URLs, then store what begins their submission; False, and nothing counted, where it stands already."""
-    meter.count(urls)
-    if service.table.make(write):
-        return True
-    meter.give_back(urls)
-    return False
+def _is_own(standing: Job | Batch | Mark | None, put: Job | Batch) -> bool:
+    """True where what refused a write may be that very write, repeated by the driver when its answer was lost.
+
+    Then it was counted rightly. Another request of the same millisecond is counted too, which harms less than a
+    submission that is not.
+    """
+    return isinstance(standing, type(put)) and standing.submitted_at == put.submitted_at
 
 
 def _sort(tenant: str, urls: Sequence[str], service: Service) -> tuple[list[tuple[str, str]], list[Rejected]]:

@@ -101,6 +101,7 @@ class Access:
 
     tenant: str
     limits: Limits = field(default_factory=dict)
+    token_id: str | None = None  # None where nobody needs a token
 
 
 @dataclass(frozen=True, slots=True)

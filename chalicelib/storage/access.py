@@ -17,15 +17,15 @@ from botocore.exceptions import ClientError
 from chalicelib.jobs.access import Counted, Limits, Span, Token, Usage, in_order
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import items
-from chalicelib.storage.calls import Patience, unavailable
+from chalicelib.storage.calls import AGAIN, REFUSED, Patience, reasons, unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exceeded:
     """A limit that would be exceeded: nothing was counted."""
 
-    span: Span
-    used: int
+    span: Span  # where several would be, the one that ends last
+    used: Mapping[Span, int]
 
 
 class AccessTable:
@@ -51,9 +51,9 @@ class AccessTable:
 
         No more are ever counted in a span than its limit, whoever counts at the same time.
         """
-        for span, limit in in_order(limits):
+        for span, limit in reversed(in_order(limits)):
             if urls > limit:
-                return Exceeded(span=span, used=0)
+                return Exceeded(span=span, used={})
         standing: Usage | None = {span: Counted(span.number(now), 0) for span in Span}
         for _ in self._patience.rounds():
             # A clock that is behind another's counts in the span that the other has begun.
@@ -62,27 +62,45 @@ class AccessTable:
             standing = items.as_usage(item)
             if made and standing is not None:
                 return standing
-            for span, limit in in_order(limits):
-                if standing and standing[span].number >= numbers[span] and standing[span].used + urls > limit:
-                    return Exceeded(span=span, used=standing[span].used)
+            if standing is not None:
+                used = {span: standing[span].used if standing[span].number >= numbers[span] else 0 for span in Span}
+                for span, limit in reversed(in_order(limits)):
+                    if used[span] + urls > limit:
+                        return Exceeded(span=span, used=used)
         raise Unavailable("others kept counting at the same time")
 
     def give_back(self, tenant: str, urls: int, counted: Usage) -> None:
-        """Take URLs out again that were counted and then not accepted; from a span that has turned nothing is taken."""
+        """Take URLs out again that were counted and then not accepted; from a span that has turned nothing is taken.
+
+        A transaction, for the driver repeats it under one token: what is subtracted is subtracted once.
+        """
         for spans in ((Span.MINUTE, Span.DAY), (Span.DAY,)):
-            made, _ = self._try(
-                {
-                    "Key": {"pk": {"S": items.quota_key(tenant)}},
-                    "UpdateExpression": "SET " + ", ".join(f"{span}_used = {span}_used - :urls" for span in spans),
-                    "ConditionExpression": " AND ".join(f"#{span} = :{span}" for span in spans),
-                    "ExpressionAttributeNames": {f"#{span}": str(span) for span in spans},
-                    "ExpressionAttributeValues": items.encode_item(
-                        {":urls": urls} | {f":{span}": counted[span].number for span in spans}
-                    ),
-                }
-            )
-            if made:
+            update = {
+                "TableName": self._name,
+                "Key": {"pk": {"S": items.quota_key(tenant)}},
+                "UpdateExpression": "SET " + ", ".join(f"{span}_used = {span}_used - :urls" for span in spans),
+                "ConditionExpression": " AND ".join(f"#{span} = :{span}" for span in spans),
+                "ExpressionAttributeNames": {f"#{span}": str(span) for span in spans},
+                "ExpressionAttributeValues": items.encode_item(
+                    {":urls": urls} | {f":{span}": counted[span].number for span in spans}
+                ),
+            }
+            if self._transact(update):
                 return
+
+    def _transact(self, update: dict[str, Any]) -> bool:
+        for _ in self._patience.rounds():
+            with unavailable("the giving back of a quota"):
+                try:
+                    self._client.transact_write_items(TransactItems=[{"Update": update}])
+                    return True
+                except ClientError as error:
+                    cancelled = reasons(error)
+                    if REFUSED in cancelled:
+                        return False
+                    if not cancelled & AGAIN:
+                        raise
+        raise Unavailable("others kept counting at the same time")
 
     @staticmethod
     def _counting(

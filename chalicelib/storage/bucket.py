@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ class Bucket:
             )
         return url
 
+    @functools.cached_property
     def origin(self) -> str:
         """Where the links lead: scheme, host and port."""
         scheme, _, rest = self.link("any").partition("://")

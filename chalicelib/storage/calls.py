@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,6 +19,9 @@ log = logging.getLogger("fetch_queue.storage")
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+REFUSED = "ConditionalCheckFailed"
+AGAIN = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 _ROUNDS = 8
 _FIRST_PAUSE = 0.025  # seconds, doubling: 3 s in all at most
@@ -58,3 +61,12 @@ def unavailable(operation: str) -> Iterator[None]:
     except (ClientError, BotoCoreError) as error:
         log.warning("an AWS call failed", extra={"operation": operation, "reason": str(error)})
         raise Unavailable(f"{operation} failed") from error
+
+
+def reasons(error: ClientError) -> set[str]:
+    """Why DynamoDB did not make a write, in a transaction or alone."""
+    code = error.response.get("Error", {}).get("Code", "")
+    if code == "TransactionCanceledException":
+        cancelled: Any = error.response
+        return {reason.get("Code", "") for reason in cancelled.get("CancellationReasons", [])}
+    return {code.removesuffix("Exception")}

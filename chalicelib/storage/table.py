@@ -11,14 +11,11 @@ from chalicelib.jobs.decide import Seen
 from chalicelib.jobs.entities import Batch, Fetch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import items
-from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
+from chalicelib.storage.calls import AGAIN, REFUSED, Parallel, Patience, reasons, serial, unavailable
 from chalicelib.storage.protocol import Terms, Write
 
 READ_LIMIT = 100  # keys in a BatchGetItem
 WRITE_LIMIT = 25  # items in a BatchWriteItem
-
-_REFUSED = "ConditionalCheckFailed"
-_AGAIN = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
 class Table:
@@ -108,10 +105,10 @@ class Table:
                     self._send(write)
                     return True
                 except ClientError as error:
-                    reasons = _reasons(error)
-                    if _REFUSED in reasons:
+                    why = reasons(error)
+                    if REFUSED in why:
                         return False
-                    if not reasons & _AGAIN:
+                    if not why & AGAIN:
                         raise
         raise Unavailable("a write to the table met conflicts only")
 
@@ -191,10 +188,3 @@ class Table:
 def _fetch(item: items.Item, now: int) -> Fetch | None:
     # TTL may lag by days: past sweep_at an item counts as absent.
     return items.as_fetch(item) if int(item["sweep_at"]["N"]) > now // 1000 else None
-
-
-def _reasons(error: ClientError) -> set[str]:
-    code = error.response.get("Error", {}).get("Code", "")
-    if code == "TransactionCanceledException":
-        return {reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])}
-    return {code.removesuffix("Exception")}

@@ -176,11 +176,22 @@ def test_stage_dev_answers_this_machine(w: World, host: str) -> None:
     assert w.request("GET", "/health", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["example.com", "localhost.example.com", "127.0.0.1.example.com", "evil.test:8000", "10.0.0.1", "[::2]:80", "",
-     "notlocalhost", "0.0.0.0:8000"],
-)  # fmt: skip
+STRANGE_HOSTS = [
+    "[::1].evil.example",
+    "[127.0.0.1]x",
+    "example.com",
+    "localhost.example.com",
+    "127.0.0.1.example.com",
+    "evil.test:8000",
+    "10.0.0.1",
+    "[::2]:80",
+    "",
+    "notlocalhost",
+    "0.0.0.0:8000",
+]
+
+
+@pytest.mark.parametrize("host", STRANGE_HOSTS)
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/health"), ("POST", "/jobs"), ("PATCH", "/jobs"), ("OPTIONS", "/jobs")]
 )
@@ -271,6 +282,37 @@ def test_an_allowed_origin_reads_everything(origins: str) -> None:
             other = w.request("OPTIONS", f"/jobs/{UNKNOWN}", headers={"Origin": "https://evil.example.com"})
             assert (other.status_code, "Access-Control-Allow-Origin" in other.headers) == (405, False)
             assert other.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_a_preflight_may_have_a_query(route: Route) -> None:
+    """A browser asks for the whole URL."""
+    path = route.path.format(job_id=UNKNOWN, batch_id=UNKNOWN)
+    with world(allowed_origins="https://a.example") as w:
+        asked = w.request(
+            "OPTIONS",
+            f"{path}?{'&'.join(f'{name}=1' for name in route.query)}",
+            headers={"Origin": "https://a.example"},
+        )
+    assert asked.status_code == 204
+    assert route.method in asked.headers["Access-Control-Allow-Methods"]
+
+
+def test_who_asked_is_logged(closed: World, caplog: pytest.LogCaptureFixture) -> None:
+    """By the token's id, which is no secret; who has none writes no id of theirs into the log."""
+    token = closed.grant()
+    with caplog.at_level("INFO", "fetch_queue.api"):
+        closed.request("GET", f"/jobs/{UNKNOWN}", headers={"Authorization": f"Bearer {token}"})
+        closed.request("GET", "/jobs/strange")
+    known, stranger = (vars(record) for record in caplog.records if record.message == "request")
+    assert (known["token_id"], known["route"], known["job_id"], known["status"]) == (
+        token.split("_")[1],
+        "GET /jobs/{job_id}",
+        UNKNOWN,
+        404,
+    )
+    assert (stranger["token_id"], stranger["status"], "job_id" in stranger) == (None, 401, False)
+    assert token not in caplog.text
 
 
 def test_a_preflight_needs_no_token(closed: World) -> None:

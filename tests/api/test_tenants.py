@@ -64,9 +64,11 @@ def requests_for(job: dict[str, Any], batch: dict[str, Any]) -> list[tuple[str, 
     """Everything that can be asked for by an id."""
     return [
         ("GET", f"/jobs/{job['id']}"),
+        ("GET", f"/jobs/{job['id']}?wait=20"),
         ("GET", f"/jobs/{job['id']}/result"),
         ("GET", f"/jobs/{batch['id']}-0"),
         ("GET", f"/batches/{batch['id']}"),
+        ("GET", f"/batches/{batch['id']}/results"),
         ("DELETE", f"/jobs/{job['id']}"),
         ("DELETE", f"/jobs/{batch['id']}-0"),
         ("DELETE", f"/batches/{batch['id']}"),

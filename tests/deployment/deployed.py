@@ -26,8 +26,8 @@ NAME = "fetch-queue-tested"
 FOREIGN = "not a message of ours"  # on the queue from the beginning
 GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 
-# Short enough to see leases and visibility pass, and still as settings.check wants them. Stage dev, for a deployed
-# stage lets nobody in yet, and only dev may fetch from loopback; Lambda itself would refuse it.
+# Short enough to see leases and visibility pass, and still as settings.check wants them. Stage dev, for only dev may
+# fetch from loopback; Lambda itself would refuse it.
 OVERRIDES = {
     "Stage": "dev",
     "ConnectSeconds": "2",
@@ -117,9 +117,8 @@ def request(method: str, url: str, body: str | None = None, headers: Mapping[str
 @contextmanager
 def emulated(directory: Path, *, enforce: bool = False) -> Iterator[Emulator]:
     """An emulator on a free port. With `enforce`, roles are held to their policies."""
-    emulator = Emulator(install(print), sockets.free_port(0, "EMULATOR_PORT"), directory)
-    if enforce:
-        emulator.child._environment["AUTH"] = "true"
+    port = sockets.free_port(0, "EMULATOR_PORT")
+    emulator = Emulator(install(print), port, directory, whole=True, enforce=enforce)
     try:
         emulator.start()
         yield emulator

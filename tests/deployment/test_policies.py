@@ -252,7 +252,7 @@ def test_no_policy_has_a_star(name: str) -> None:
     """Neither an action nor a resource, save the keys under a prefix of the one bucket."""
     for statement in policy(name)["Statement"]:
         assert statement["Effect"] == "Allow"
-        assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
+        assert set(statement) - {"Condition"} == {"Sid", "Effect", "Action", "Resource"}
         assert "*" not in "".join(statement["Action"])
         assert resource_of(statement["Resource"]).replace("ResultsBucket/results/*", "") in {
             "",
@@ -273,3 +273,26 @@ def test_who_may_not_do_what() -> None:
     for name in ("runner", "dead-letters"):
         assert not actions[name] & {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage", "s3:GetObject"}
     assert not [action for action in actions["dead-letters"] if action.startswith("s3:")]
+
+
+def keys(name: str, action: str) -> set[str]:
+    """The items that a policy allows an action on, by how their keys begin. The emulator knows no such limit."""
+    found = set()
+    for statement in policy(name)["Statement"]:
+        if action in statement["Action"]:
+            ((operator, condition),) = statement["Condition"].items()
+            assert operator == "ForAllValues:StringLike"
+            found |= set(condition["dynamodb:LeadingKeys"])
+    return found
+
+
+def test_no_function_makes_a_token() -> None:
+    """The API reads tokens and writes none; no runner sees a token, a quota or a batch."""
+    jobs = {"JOB#*", "FETCH#*", "URL#*"}
+    for name in ("runner", "dead-letters"):
+        assert keys(name, "dynamodb:PutItem") == keys(name, "dynamodb:BatchGetItem") == jobs
+    assert keys("api", "dynamodb:PutItem") == jobs | {"BATCH#*", "QUOTA#*"}
+    assert keys("api", "dynamodb:GetItem") == keys("api", "dynamodb:PutItem") | {"TOKEN#*"}
+    for name in EXPLAINED:
+        for statement in policy(name)["Statement"]:
+            assert not statement["Sid"] or "Condition" in statement or "dynamodb" not in str(statement["Action"])

@@ -104,14 +104,14 @@ def kept(resource: dict[str, Any]) -> None:
 
 
 def test_roles_allow_no_star(resources: dict[str, Any]) -> None:
-    """What Chalice makes of the policies: three roles, and no star but the keys under a prefix."""
+    """What Chalice makes of the policies: three roles, and no star but keys that begin with something."""
     roles = {name: body for name, body in resources.items() if body["Type"] == "AWS::IAM::Role"}
     assert set(roles) == {role for role, *_ in FUNCTIONS.values()}
     for body in roles.values():
         assert set(body["Properties"]) == {"AssumeRolePolicyDocument", "Policies"}
         (policy,) = body["Properties"]["Policies"]
         text = json.dumps(policy["PolicyDocument"]).replace("${ResultsBucket.Arn}/results/*", "")
-        assert "*" not in text
+        assert "*" not in re.sub(r'"[A-Z]+#\*"', "", text)
 
 
 def test_the_api(resources: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-from local_stack.demo import Answer
-from tests.e2e.running import ROOT, Running, running
+from local_stack.demo import Answer, ask
+from tests.e2e.running import ROOT, Running, running, until
 
 pytestmark = pytest.mark.emulator
 
@@ -51,6 +51,18 @@ def test_a_token_opens_the_service(closed: Running) -> None:
     assert token.split("_")[2] not in listed
     admin(closed, "token", "revoke", token.split("_")[1])
     assert "revoked" in admin(closed, "token", "list")
+    # The API's process did not know it yet, or forgets it within a minute.
+    until(lambda: closed.ask("GET", "/jobs/x", Authorization=f"Bearer {token}").status == 401, 70)
+
+
+def test_no_web_page_reaches_the_emulator(closed: Running) -> None:
+    """It runs beside the stack and would do anything for anybody: make functions, read tables."""
+    emulator = closed.facts["emulator"]
+    tables = {"X-Amz-Target": "DynamoDB_20120810.ListTables", "Content-Type": "application/x-amz-json-1.0"}
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        assert ask("POST", f"{emulator}/", {}, {**tables, **headers}).status == 403
+    assert ask("POST", f"{emulator}/", {}, tables).status == 200
+    assert ask("GET", f"{emulator}/2015-03-31/functions/").status != 200
 
 
 def test_a_quota_under_many_clients(closed: Running) -> None:

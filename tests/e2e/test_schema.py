@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chalicelib.api.requests import MOST_SECONDS
+from chalicelib.settings import Settings
 from tests.e2e.running import running
 from tests.e2e.test_access import admin
 
@@ -28,7 +28,12 @@ def test_it_answers_as_its_document_says(tmp_path: Path) -> None:
         command += ["--header", f"Authorization: Bearer {token}", "--checks", "all", "--exclude-checks", LEFT_OUT]
         command += ["--max-examples", str(EXAMPLES), "--seed", "1", "--no-color", "--continue-on-failure"]
         # A reading may wait for a job's end.
-        command += ["--request-timeout", str(2 * MOST_SECONDS), "--max-response-time", str(2 * MOST_SECONDS)]
+        command += [
+            "--request-timeout",
+            str(2 * Settings().wait_seconds),
+            "--max-response-time",
+            str(2 * Settings().wait_seconds),
+        ]
         ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert "10 selected / 10 total" in ran.stdout

@@ -134,8 +134,8 @@ def test_a_kept_connection_is_not_kept_waiting(client: http.client.HTTPConnectio
 def test_head_has_no_body(port: int) -> None:
     """Else the next answer on the connection would begin with it."""
     for path, status in (("/thing", b"405"), ("/nowhere", b"404")):
-        head = b"HEAD " + path.encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n"
-        answers = raw(port, head + b"GET /thing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        head = b"HEAD " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        answers = raw(port, head + b"GET /thing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         first, second, body = answers.split(b"\r\n\r\n")
         assert first.startswith(b"HTTP/1.1 " + status)
         assert b"Content-Length: " in first
@@ -179,7 +179,7 @@ def test_chunked_bodies(client: http.client.HTTPConnection) -> None:
 
 def test_trailers_and_chunk_extensions(port: int) -> None:
     """Both are allowed, and mean nothing here."""
-    head = b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    head = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     assert raw(port, head + b"3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n").endswith(b'{"size": 3, "begins": "abc"}')
 
 
@@ -199,7 +199,7 @@ def test_trailers_and_chunk_extensions(port: int) -> None:
 )
 def test_a_body_whose_end_is_unknown(port: int, rest: bytes) -> None:
     """400, and the connection ends: what follows cannot be told from the body."""
-    assert problem(raw(port, b"POST /echo HTTP/1.1\r\nHost: x\r\n" + rest)) == (400, "malformed-request")
+    assert problem(raw(port, b"POST /echo HTTP/1.1\r\nHost: localhost\r\n" + rest)) == (400, "malformed-request")
 
 
 def test_no_http_at_all(port: int) -> None:
@@ -212,7 +212,7 @@ def test_no_http_at_all(port: int) -> None:
 )
 def test_a_body_over_the_gateways_limit(port: int, head: bytes) -> None:
     """413 without reading it, as API Gateway would."""
-    answer = raw(port, b"POST /echo HTTP/1.1\r\nHost: x\r\n" + head)
+    answer = raw(port, b"POST /echo HTTP/1.1\r\nHost: localhost\r\n" + head)
     assert problem(answer) == (413, "body-too-large")
 
 
@@ -226,10 +226,25 @@ def test_chunks_over_the_gateways_limit(port: int) -> None:
 def test_a_client_that_waits_for_a_go_ahead(port: int) -> None:
     """curl asks before it sends a large body, and waits a second for `100 Continue`."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        connection.sendall(
+            b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+        )
         assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
         connection.sendall(b"abc")
         assert b'{"size": 3' in connection.recv(1000)
+
+
+def test_another_host_is_refused(port: int) -> None:
+    """Before anything is looked up: what is served here is for this machine."""
+    for path in (b"/thing", b"/nowhere"):
+        answer = raw(port, b"GET " + path + b" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+        assert problem(answer) == (421, "misdirected-request")
+
+
+def test_an_unknown_path_with_a_strange_token(port: int) -> None:
+    """Is an unknown path."""
+    head = b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \xe9\r\nConnection: close\r\n\r\n"
+    assert problem(raw(port, head)) == (404, "not-found")
 
 
 def test_headers_cannot_be_injected(client: http.client.HTTPConnection) -> None:
