@@ -26,6 +26,10 @@ run: $(INSTALLED) ## start the service here, emulator and all; Ctrl-C ends it. S
 demo: $(INSTALLED) ## the main job in one go: submit, read, delete, each as a curl with its answer
 	@$(RUN) -m local_stack.demo
 
+.PHONY: screenshots
+screenshots: $(INSTALLED) ## make the README's pictures of the page anew (needs Debian's package chromium)
+	@$(RUN) -m tests.browser.screenshots
+
 .PHONY: test
 test: $(INSTALLED) ## all tests: first those without an emulator, then those with one
 	$(RUN) -m pytest
