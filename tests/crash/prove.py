@@ -13,7 +13,7 @@ from pathlib import Path
 from local_stack import emulator, sockets
 
 ROOT = Path(__file__).parent.parent.parent
-DEEPER = {"PROVE_ORDERS": "300", "PROVE_MODELS": "100", "PROVE_STEPS": "50"}
+DEEPER = {"PROVE_ORDERS": "150", "PROVE_MODELS": "60", "PROVE_STEPS": "50"}
 # Each call goes to another process there, and waits for it.
 ON_MINISTACK = {"PROVE_ORDERS": "50", "PROVE_MODELS": "25", "PROVE_STEPS": "50"}
 
