@@ -81,7 +81,7 @@ format: $(INSTALLED) ## put the code into the project's format
 
 .PHONY: clean
 clean: ## remove the environments and what tools left behind
-	rm -rf .venv .emulator package .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .emulator .bench package .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The project's environment, made again when its lists or the Python change.

@@ -1,0 +1,24 @@
+"""A client of Fetch Queue: submit URLs, wait for them, read what came. `FetchQueue` is for programs; the command line
+`fetch-queue` is made of it."""
+
+from fetch_queue.client import DEFAULT_URL, FetchQueue
+from fetch_queue.errors import CorruptResult, FetchQueueError, ProblemError, UnexpectedAnswer, Unreachable
+from fetch_queue.models import Accepted, Batch, Failure, Job, Rejected, Result
+
+__all__ = [
+    "DEFAULT_URL",
+    "Accepted",
+    "Batch",
+    "CorruptResult",
+    "Failure",
+    "FetchQueue",
+    "FetchQueueError",
+    "Job",
+    "ProblemError",
+    "Rejected",
+    "Result",
+    "UnexpectedAnswer",
+    "Unreachable",
+]
+
+__version__ = "1.0.0"

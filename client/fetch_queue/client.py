@@ -1,0 +1,178 @@
+"""`FetchQueue`: the API, a method for each request."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import requests
+
+from fetch_queue import models
+from fetch_queue.download import Downloaded, Downloads, Sink
+from fetch_queue.errors import ProblemError, UnexpectedAnswer
+from fetch_queue.models import Accepted, Batch, Job, Result, parse
+from fetch_queue.patience import LEAST_PAUSE, Notice, Timing
+from fetch_queue.transport import Answer, Sessions, Transport
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+USER_AGENT: Final = "fetch-queue/1.0 (command line)"
+NOT_FOUND: Final = "not-found"
+POLL_SECONDS = 2.0  # where no Retry-After says otherwise
+SLOWEST_POLL = 60.0
+
+_BATCH = re.compile(r"[0-9a-f]{32}")
+_JOB_OF_BATCH = re.compile(r"[0-9a-f]{32}-(0|[1-9][0-9]*)")
+_NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
+
+
+def is_id(text: str) -> bool:
+    """True for what has the form of a job's or a batch's id."""
+    return bool(_BATCH.fullmatch(text) or _JOB_OF_BATCH.fullmatch(text))
+
+
+def is_of_batch(text: str) -> bool:
+    """True for the id of a job in a batch."""
+    return bool(_JOB_OF_BATCH.fullmatch(text))
+
+
+def body(urls: Sequence[str]) -> bytes:
+    """The body that submits URLs. The same URLs give the same bytes."""
+    return json.dumps({"urls": list(urls)}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class FetchQueue:
+    """A Fetch Queue, at `url` (a stage's prefix is part of it), asked with `token` where it wants one.
+
+    Every method raises ProblemError where the service refuses, Unreachable where it gives no answer, and
+    UnexpectedAnswer where something else answers. "Not now" (429, 503) and lost connections are tried again for
+    `give_up_after` seconds: 300, or 15 while it has never answered. May be used by several threads.
+
+    >>> queue = FetchQueue("https://x.execute-api.eu-central-1.amazonaws.com/api", token="fq_...")
+    >>> batch = queue.submit(["https://example.com/"])
+    >>> queue.wait(batch.id)
+    >>> for job in queue.results(batch.id):
+    ...     print(job.url, job.status, queue.result(job.id) if job.result else job.error)
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        token: str | None = None,
+        *,
+        give_up_after: float | None = None,
+        timing: Timing | None = None,
+        notice: Notice = lambda _: None,
+        sessions: Sessions | None = None,
+    ) -> None:
+        self.timing = timing or Timing()
+        self.url = url.rstrip("/")
+        self._transport = Transport(
+            self.url,
+            token,
+            give_up_after=give_up_after,
+            timing=self.timing,
+            notice=notice,
+            sessions=_named(sessions or requests.Session),
+        )
+        self._downloads = Downloads(self._transport)
+
+    def submit(self, urls: Sequence[str], key: str | None = None) -> Accepted:
+        """Submit 1 to 1,000 URLs as a batch. The same key and URLs again give the same batch; without a key, a random
+        one makes it safe to send the request again when its answer is lost."""
+        headers = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/json"}
+        answer = self._transport.ask("POST", "/batches", body=body(urls), headers=headers)
+        return parse(models.accepted, answer.json())
+
+    def job(self, job_id: str, wait: float = 0) -> Job:
+        """A job; with `wait`, as soon as it is finished, or as it is after so many seconds (20 at most)."""
+        query = f"?wait={wait:.0f}" if wait else ""
+        return parse(models.job, self._transport.ask("GET", f"/jobs/{_checked(job_id)}{query}").json())
+
+    def batch(self, batch_id: str) -> Batch:
+        """How a batch is doing."""
+        answer = self._transport.ask("GET", f"/batches/{_checked(batch_id)}")
+        pause = POLL_SECONDS if answer.retry_after is None else min(max(answer.retry_after, LEAST_PAUSE), SLOWEST_POLL)
+        return parse(lambda document: models.batch(document, pause), answer.json())
+
+    def results(self, batch_id: str) -> Iterator[Job]:
+        """A batch's jobs in order, finished or not. A result's `link` is good for a minute from when it came."""
+        for page in self.pages(batch_id):
+            yield from page
+
+    def pages(self, batch_id: str) -> Iterator[list[Job]]:
+        """The same by the hundred, as they come."""
+        following: str | None = f"/batches/{_checked(batch_id)}/results"
+        while following is not None:
+            answer = self._transport.ask("GET", following)
+            yield [parse(models.job, document) for document in _lines(answer)]
+            match = _NEXT.search(answer.headers.get("Link", ""))
+            following = None if match is None else self._transport.resolve(match[1], answer.url)
+
+    def result(self, job_id: str) -> bytes:
+        """The bytes that a job fetched, whole and checked. Large ones: `download`."""
+        sink = io.BytesIO()
+        self.download(job_id, sink)
+        return sink.getvalue()
+
+    def download(self, job_id: str, sink: Sink, known: Result | None = None) -> Downloaded:
+        """Write the bytes that a job fetched to `sink`, which is written anew from its start where that is needed.
+
+        `known`, from `results`, saves the request for a link. Raises CorruptResult where the bytes are others.
+        """
+        return self._downloads.download(_checked(job_id), sink, known)
+
+    def find(self, any_id: str) -> Job | Batch:
+        """The job or the batch with an id."""
+        if is_of_batch(any_id):
+            return self.job(any_id)
+        try:
+            return self.job(any_id)
+        except ProblemError as error:
+            if error.name != NOT_FOUND:
+                raise
+        return self.batch(any_id)
+
+    def delete(self, any_id: str) -> None:
+        """Delete a job, or a batch with every job of it, for good."""
+        kind = "jobs" if isinstance(self.find(any_id), Job) else "batches"
+        try:
+            self._transport.ask("DELETE", f"/{kind}/{any_id}")
+        except ProblemError as error:
+            if not (error.repeated and error.name == NOT_FOUND):  # else an earlier try deleted it
+                raise
+
+    def wait(self, batch_id: str, progress: Callable[[Batch], None] = lambda _: None) -> Batch:
+        """Wait for the end of a batch, asking as often as the service says; `progress` sees each answer."""
+        while True:
+            batch = self.batch(batch_id)
+            progress(batch)
+            if batch.finished:
+                return batch
+            self.timing.sleep(batch.retry_after)
+
+
+def _named(sessions: Sessions) -> Sessions:
+    def session() -> requests.Session:
+        made = sessions()
+        made.headers["User-Agent"] = USER_AGENT
+        return made
+
+    return session
+
+
+def _checked(any_id: str) -> str:
+    if not is_id(any_id):
+        raise ValueError(f"{any_id!r} is no id: 32 hexadecimal digits, in a batch with the job's number")
+    return any_id
+
+
+def _lines(answer: Answer) -> Iterator[object]:
+    for line in answer.body.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise UnexpectedAnswer(f"{answer.url} answers, but not with lines of JSON") from error

@@ -1,0 +1,181 @@
+"""The commands that ask about one job or batch: status, batch, result, delete. Each returns its exit code."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from fetch_queue import console, options
+from fetch_queue.client import FetchQueue, is_of_batch
+from fetch_queue.codes import Exit
+from fetch_queue.models import FAILED, Batch, Job
+from fetch_queue.submission import submit
+
+IN_MEMORY = 8 * 1024 * 1024  # bytes of a result that is printed
+
+
+@click.group(
+    epilog=options.EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name=None, version="1.0.0", prog_name="fetch-queue")
+def main() -> None:
+    """Submit URLs to a Fetch Queue, wait for them, save what came.
+
+    \b
+    fetch-queue submit https://example.com/ --wait
+    fetch-queue submit -f urls.txt --output results
+    """
+
+
+main.add_command(submit)
+
+
+@main.command(epilog=options.EXIT_CODES)
+@options.an_id
+@options.as_json("the job or batch as the API gives it")
+@options.service
+def status(service: options.Service, any_id: str, in_json: bool) -> int:
+    """Say how a job or batch is doing.
+
+    The exit code is 1 where the job failed, or a job of the batch.
+    """
+    found = service.queue().find(any_id)
+    if in_json:
+        console.document(found.document)
+    elif isinstance(found, Job):
+        _show_job(found)
+    else:
+        _show_counts(found)
+    return Exit.FAILED if _has_failed(found) else Exit.OK
+
+
+@main.command(epilog=options.EXIT_CODES)
+@options.an_id
+@options.as_json("the batch with all of its jobs")
+@options.service
+def batch(service: options.Service, any_id: str, in_json: bool) -> int:
+    """List the jobs of a batch.
+
+    With --json, each result has a link that anybody may read it by, for a minute. The exit code is 1 where a job
+    failed.
+    """
+    if is_of_batch(any_id):
+        raise click.UsageError(f"{any_id} is a job; its batch is {any_id.partition('-')[0]}")
+    queue = service.queue()
+    found = queue.batch(any_id)
+    jobs = list(queue.results(any_id))
+    if in_json:
+        console.document({**found.document, "jobs": [job.document for job in jobs], "next": None})
+    else:
+        _show_counts(found)
+        for job in jobs:
+            _show_line(job)
+    return Exit.FAILED if _has_failed(found) else Exit.OK
+
+
+@main.command(epilog=options.EXIT_CODES)
+@options.an_id
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="Write it there.",
+)
+@options.as_json("the file's size, SHA-256 and type (needs -o)")
+@options.service
+def result(service: options.Service, any_id: str, output: Path | None, in_json: bool) -> int:
+    """Print or save what a job fetched.
+
+    They are checked first: what is printed or written is whole. The ID of a batch of one job will do.
+    """
+    to_file = output is not None and str(output) != "-"
+    if in_json and not to_file:
+        raise click.UsageError("--json needs -o FILE: the bytes would be on standard output too")
+    queue = service.queue()
+    job_id = _job_id(queue, any_id)
+    if output is None or not to_file:
+        with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
+            queue.download(job_id, spool)
+            spool.seek(0)
+            shutil.copyfileobj(spool, sys.stdout.buffer)
+        return Exit.OK
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        with partial.open("w+b") as file:
+            written = queue.download(job_id, file)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    if in_json:
+        about = {"size": written.size, "sha256": written.sha256, "content_type": written.content_type}
+        console.document({"id": job_id, "file": str(output), **about})
+    else:
+        console.err(
+            f"{console.plain(str(output))}: {console.size(written.size)}, {console.plain(written.content_type)}"
+        )
+    return Exit.OK
+
+
+@main.command(epilog=options.EXIT_CODES)
+@options.an_id
+@options.as_json("its id")
+@options.service
+def delete(service: options.Service, any_id: str, in_json: bool) -> int:
+    """Delete a job, or a batch and its jobs, for good."""
+    service.queue().delete(any_id)
+    if in_json:
+        console.document({"id": any_id, "deleted": True})
+    else:
+        console.err(f"{any_id} is gone for good.")
+    return Exit.OK
+
+
+def _job_id(queue: FetchQueue, any_id: str) -> str:
+    """The id of a job, or of the only job of a batch."""
+    if is_of_batch(any_id):
+        return any_id
+    found = queue.find(any_id)
+    if isinstance(found, Batch):
+        if found.total != 1:
+            raise click.UsageError(
+                f"{any_id} is a batch of {console.count(found.total, 'job')}; give the id of one, such as {any_id}-0"
+            )
+        return next(queue.results(any_id)).id
+    return found.id
+
+
+def _has_failed(found: Job | Batch) -> bool:
+    return found.status == FAILED if isinstance(found, Job) else bool(found.counts.get(FAILED))
+
+
+def _show_counts(found: Batch) -> None:
+    parts = [f"{number:,} {status}" for status, number in found.counts.items() if number]
+    console.out(f"{found.id}  {console.count(found.total, 'job')}: {', '.join(parts) or 'none'}")
+
+
+def _show_line(job: Job) -> None:
+    what = console.size(job.result.size) if job.result else ""
+    why = f"  ({console.plain(job.error.detail)})" if job.error else ""
+    console.out(f"{job.id}  {console.status(job.status, 9)}  {what:>7}  {console.plain(job.url)}{why}")
+
+
+def _show_job(job: Job) -> None:
+    reused = "  (shares the fetch of another job)" if job.reused else ""
+    console.out(f"{job.id}  {console.status(job.status)}{reused}")
+    rows = {"url": job.url, "submitted": job.submitted_at, "finished": job.finished_at or ""}
+    if job.attempts > 1:
+        rows["attempts"] = str(job.attempts)
+    if job.result is not None:
+        if job.result.final_url != job.url:
+            rows["came from"] = job.result.final_url
+        rows["result"] = f"{console.size(job.result.size)}, {job.result.content_type}"
+    if job.error is not None:
+        rows["error"] = f"{job.error.type}: {job.error.detail}"
+    for name, value in rows.items():
+        if value:
+            console.out(f"  {name:<10} {console.plain(value)}")

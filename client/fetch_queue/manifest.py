@@ -1,0 +1,183 @@
+"""The manifest: what is submitted with which key, and what came of each URL. It is what a run is gone on with.
+
+Its lines, in this order: one about the whole; one for each batch, written before anything is sent; then, as it goes,
+what became of batches and URLs. The last line about something counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from fetch_queue.client import body
+from fetch_queue.errors import ManifestError
+from fetch_queue.journal import Journal, Record
+
+KIND, VERSION = "fetch-queue", 1
+
+REJECTED = "rejected"  # it is no job
+GONE = "gone"  # its job was deleted or has expired
+SUCCEEDED, FAILED, QUEUED = "succeeded", "failed", "queued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What became of one URL."""
+
+    index: int  # in the list, from 0
+    url: str
+    batch_id: str | None
+    job_id: str | None
+    status: str
+    file: str | None = None  # in the output directory
+    size: int | None = None  # bytes
+    sha256: str | None = None
+    content_type: str | None = None
+    error_type: str | None = None  # such as http-status
+    error: str | None = None  # the same for a person
+
+    @property
+    def final(self) -> bool:
+        """True where asking again would change nothing."""
+        return self.status in (SUCCEEDED, FAILED, REJECTED)
+
+
+@dataclass(slots=True, kw_only=True)
+class Planned:
+    """A batch: URLs of the list that are submitted together, with a key of its own."""
+
+    batch: int  # its number in the run, from 0
+    first: int
+    size: int
+    key: str
+    sha256: str  # of the body
+    answered: bool = False
+    id: str | None = None  # None where all its URLs were rejected
+
+    @property
+    def indexes(self) -> range:
+        """Its URLs' places in the list."""
+        return range(self.first, self.first + self.size)
+
+
+class Manifest:
+    """What is known of a run, kept in a file where there is one."""
+
+    def __init__(self, urls: Sequence[str], batches: list[Planned], journal: Journal | None) -> None:
+        self.urls = urls
+        self.batches = batches
+        self.entries: dict[int, Entry] = {}
+        self._journal = journal
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | None,
+        service: str,
+        urls: Sequence[str],
+        cut: Callable[[Sequence[str]], list[range]],
+        new_key: Callable[[], str],
+    ) -> Self:
+        """The manifest in a file, or a new one. Raises ManifestError for one of another service or other URLs."""
+        if path is None:
+            return cls(urls, _plan(urls, cut(urls), new_key), None)
+        journal = Journal(path)
+        try:
+            records = journal.read()
+            if not records:
+                batches = _plan(urls, cut(urls), new_key)
+                head = {"manifest": KIND, "version": VERSION, "service": service, "urls": len(urls)}
+                journal.begin([{**head, "batches": len(batches)}, *map(_planned_record, batches)])
+                return cls(urls, batches, journal)
+            _check_head(path, records[0], service, len(urls))
+            return cls._read(path, urls, records, journal)
+        except BaseException:
+            journal.close()
+            raise
+
+    @classmethod
+    def _read(cls, path: Path, urls: Sequence[str], records: Sequence[Record], journal: Journal) -> Self:
+        try:
+            planned = records[1 : 1 + int(records[0]["batches"])]
+            manifest = cls(urls, [Planned(**record) for record in planned], journal)
+            for record in records[1 + len(planned) :]:
+                if "index" in record:
+                    manifest.entries[int(record["index"])] = Entry(**record)
+                else:
+                    batch = manifest.batches[record["batch"]]
+                    batch.answered, batch.id = True, record["id"]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ManifestError(f"{path} is no manifest, or damaged; move it away to begin anew") from error
+        for batch in manifest.batches:
+            if _digest(urls, batch.indexes) != batch.sha256:
+                raise ManifestError(
+                    f"{path} is of other URLs: number {batch.first + 1:,} to {batch.first + batch.size:,} "
+                    "are not the same. Give the same list, or begin anew with another directory or manifest."
+                )
+        return manifest
+
+    def answer(self, batch: Planned, batch_id: str | None, rejected: Iterable[Entry]) -> None:
+        """Keep the answer to a batch's submission; its URLs that were rejected are final."""
+        batch.answered, batch.id = True, batch_id
+        entries = list(rejected)
+        self.entries |= {entry.index: entry for entry in entries}
+        # The batch's line is the last: without it, all of this is asked for again.
+        self._append([*map(asdict, entries), {"batch": batch.batch, "id": batch_id}])
+
+    def record(self, entries: Iterable[Entry]) -> None:
+        """Keep what became of URLs."""
+        entries = list(entries)
+        self.entries |= {entry.index: entry for entry in entries}
+        self._append(map(asdict, entries))
+
+    def accepted(self, batch: Planned) -> list[int]:
+        """The places in the list of the batch's jobs, in the order of the jobs' numbers."""
+        return [index for index in batch.indexes if not self._is(index, REJECTED)]
+
+    def _is(self, index: int, status: str) -> bool:
+        entry = self.entries.get(index)
+        return entry is not None and entry.status == status
+
+    @property
+    def began(self) -> bool:
+        """True where an earlier run submitted something."""
+        return any(batch.answered for batch in self.batches)
+
+    def close(self) -> None:
+        """Let others have the file."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def _append(self, records: Iterable[Record]) -> None:
+        if self._journal is not None:
+            self._journal.append(records)
+
+
+def _plan(urls: Sequence[str], ranges: Sequence[range], new_key: Callable[[], str]) -> list[Planned]:
+    return [
+        Planned(batch=number, first=part.start, size=len(part), key=new_key(), sha256=_digest(urls, part))
+        for number, part in enumerate(ranges)
+    ]
+
+
+def _planned_record(batch: Planned) -> Record:
+    return {name: getattr(batch, name) for name in ("batch", "first", "size", "key", "sha256")}
+
+
+def _digest(urls: Sequence[str], part: range) -> str:
+    return hashlib.sha256(body(urls[part.start : part.stop])).hexdigest()
+
+
+def _check_head(path: Path, head: Record, service: str, urls: int) -> None:
+    if head.get("manifest") != KIND or head.get("version") != VERSION:
+        raise ManifestError(f"{path} is no manifest of this fetch-queue; give another name with --manifest")
+    if head.get("service") != service:
+        raise ManifestError(f"{path} is of the service at {head.get('service')}, not of {service}; see --url")
+    if head.get("urls") != urls:
+        raise ManifestError(
+            f"{path} is of {head.get('urls'):,} URLs, and these are {urls:,}. "
+            "Give the same list, or begin anew with another directory or manifest."
+        )

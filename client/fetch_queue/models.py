@@ -1,0 +1,152 @@
+"""What the API answers, as types. Members that are not known yet are kept in `document`, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fetch_queue.errors import UnexpectedAnswer
+
+Document = Mapping[str, Any]
+T = TypeVar("T")
+
+SUCCEEDED, FAILED = "succeeded", "failed"
+FINISHED = (SUCCEEDED, FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What is known of a result's bytes."""
+
+    content_type: str
+    size: int  # bytes
+    sha256: str  # hexadecimal
+    final_url: str
+    link: str | None  # anybody may read the bytes there, for a minute; only in a batch's results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a job failed."""
+
+    type: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One submission of one URL."""
+
+    id: str
+    url: str
+    status: str  # queued, running, succeeded, failed
+    submitted_at: str  # RFC 3339
+    finished_at: str | None
+    attempts: int
+    reused: bool | None  # None until it is known
+    result: Result | None
+    error: Failure | None
+    document: Document  # all of it, as it came
+
+    @property
+    def finished(self) -> bool:
+        """True when the status will not change any more."""
+        return self.status in FINISHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A URL that is no job, and why."""
+
+    index: int
+    url: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The answer to a batch's submission: its jobs in the order given, and what was not taken."""
+
+    id: str
+    jobs: tuple[Job, ...]
+    rejected: tuple[Rejected, ...]
+    document: Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """How a batch is doing."""
+
+    id: str
+    total: int
+    counts: Mapping[str, int]  # by status
+    finished: bool
+    retry_after: float  # seconds after which to ask again
+    document: Document
+
+    @property
+    def done(self) -> int:
+        """How many of its jobs are finished."""
+        return sum(self.counts.get(status, 0) for status in FINISHED)
+
+
+def parse(reader: Callable[[Any], T], document: Any) -> T:
+    """Read a document by one of the functions below. Raises UnexpectedAnswer for what is none of ours."""
+    try:
+        return reader(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnexpectedAnswer("the answer is not one of a Fetch Queue; is the address right?") from error
+
+
+def job(document: Document) -> Job:
+    """A Job."""
+    result, error = document["result"], document["error"]
+    return Job(
+        id=str(document["id"]),
+        url=str(document["url"]),
+        status=str(document["status"]),
+        submitted_at=str(document["submitted_at"]),
+        finished_at=document["finished_at"],
+        attempts=int(document["attempts"]),
+        reused=document["reused"],
+        result=None if result is None else _result(result),
+        error=None if error is None else Failure(type=str(error["type"]), detail=str(error["detail"])),
+        document=document,
+    )
+
+
+def accepted(document: Document) -> Accepted:
+    """The answer to `POST /batches`."""
+    return Accepted(
+        id=str(document["id"]),
+        jobs=tuple(job(one) for one in document["jobs"]),
+        rejected=tuple(
+            Rejected(index=int(one["index"]), url=str(one["url"]), detail=str(one["detail"]))
+            for one in document["rejected"]
+        ),
+        document=document,
+    )
+
+
+def batch(document: Document, retry_after: float) -> Batch:
+    """The answer to `GET /batches/{id}`."""
+    return Batch(
+        id=str(document["id"]),
+        total=int(document["total"]),
+        counts={str(status): int(count) for status, count in document["counts"].items()},
+        finished=bool(document["finished"]),
+        retry_after=retry_after,
+        document=document,
+    )
+
+
+def _result(document: Document) -> Result:
+    link = document.get("link")
+    return Result(
+        content_type=str(document["content_type"]),
+        size=int(document["size"]),
+        sha256=str(document["sha256"]),
+        final_url=str(document["final_url"]),
+        link=None if link is None else str(link),
+    )

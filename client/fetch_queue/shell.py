@@ -1,0 +1,74 @@
+"""`fetch-queue`: runs a command, and turns whatever ends it into a line and an exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from fetch_queue import console
+from fetch_queue.codes import Exit
+from fetch_queue.commands import main as commands
+from fetch_queue.errors import FetchQueueError, ManifestError, ProblemError
+from fetch_queue.options import World
+from fetch_queue.patience import Timing
+
+PROGRAM = "fetch-queue"
+
+
+def main() -> None:
+    """The program: ends the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a URL may have characters that the terminal has not
+    code = run(sys.argv[1:], World(Timing()))
+    if code in (Exit.INTERRUPTED, Exit.UNREACHABLE, Exit.REFUSED):
+        # Downloads that are under way would be waited for, up to a minute each; what they wrote is no result yet.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str], world: World) -> int:
+    """Run a command and return its exit code."""
+    try:
+        return int(commands.main(list(arguments), PROGRAM, standalone_mode=False, obj=world) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return Exit.USAGE
+    except click.ClickException as error:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        console.err(f"{context.command_path if context else PROGRAM}: {console.plain(error.format_message())}")
+        return Exit.USAGE
+    except click.Abort as error:  # which is what click makes of Ctrl-C
+        return _tell("stopped", error.__cause__, Exit.INTERRUPTED)
+    except ManifestError as error:
+        return _tell(str(error), None, Exit.USAGE)
+    except ProblemError as error:
+        return _tell(_in_words(error), error, Exit.FAILED if error.name == "job-failed" else Exit.REFUSED)
+    except FetchQueueError as error:
+        return _tell(str(error), error, Exit.UNREACHABLE)
+    except BrokenPipeError:
+        # Who read the output has gone. Python would complain when it flushes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _tell(f"{where}{error.strerror or error}", error, Exit.UNREACHABLE)
+
+
+def _tell(text: str, error: BaseException | None, code: Exit) -> int:
+    console.err(f"{PROGRAM}: {console.plain(text)}")
+    for note in getattr(error, "__notes__", ()):
+        console.err(console.plain(note))
+    return code
+
+
+def _in_words(error: ProblemError) -> str:
+    if error.status == 401:
+        return f"{error.detail} It goes into FETCH_QUEUE_TOKEN."
+    return error.detail

@@ -1,0 +1,143 @@
+"""The command `submit`: a list of URLs, submitted, waited for, saved; gone on with after whatever ended it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+from rich.console import Console
+
+from fetch_queue import console, options
+from fetch_queue.codes import Exit
+from fetch_queue.errors import FetchQueueError
+from fetch_queue.folder import Folder
+from fetch_queue.lists import MOST_URLS, ListError, cut, gather
+from fetch_queue.manifest import Manifest
+from fetch_queue.progress import Bar, Lines, Meter
+from fetch_queue.run import Run
+from fetch_queue.teller import Teller
+
+MANIFEST = "manifest.jsonl"
+
+
+@click.command(epilog=options.EXIT_CODES)
+@click.argument("urls", nargs=-1, metavar="[URL]...")
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    type=click.File("rb"),
+    multiple=True,
+    metavar="FILE",
+    help="Read URLs from a file, one a line; - is standard input. Blank lines and # comments are skipped.",
+)
+@click.option("--wait", is_flag=True, help="Wait until every URL is fetched or has failed.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help=f"Wait, and save each result in a file in DIR, with a list of all URLs in DIR/{MANIFEST}.",
+)
+@click.option(
+    "--manifest",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep what is needed to go on, and what became of each URL, in this file.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, MOST_URLS),
+    default=MOST_URLS,
+    metavar="N",
+    help="Submit at most N URLs at a time, where a quota is below 1,000. What is in a manifest stays as it is.",
+)
+@options.as_json("a line of JSON for each URL")
+@options.service
+def submit(
+    service: options.Service,
+    urls: Sequence[str],
+    files: Sequence[BinaryIO],
+    wait: bool,
+    output: Path | None,
+    manifest: Path | None,
+    batch_size: int,
+    in_json: bool,
+) -> int:
+    """Submit URLs, as many as there are.
+
+    They go out in batches of up to 1,000, and the id of each is printed.
+
+    Going on: with --output or --manifest, the same command again goes on after Ctrl-C, a kill or a lost connection.
+    Nothing is submitted twice, and what is saved is not read again. Without both of them there is nothing to go on
+    with: the same command would submit everything anew.
+    """
+    began = service.clock()
+    path = output / MANIFEST if output and manifest is None else manifest
+    teller = Teller(in_json=in_json, saves=output is not None)
+    given = _list(urls, files)
+    try:
+        with ExitStack() as stack:
+            folder = stack.enter_context(closing(Folder(output))) if output else None
+            kept = stack.enter_context(closing(_manifest(path, service.url, given, batch_size)))
+            if kept.began:
+                teller.say(
+                    f"Going on with {path}: {len(kept.entries):,} of {console.count(len(given), 'URL')} are known."
+                )
+            if folder is not None:
+                folder.keep(entry.file for entry in kept.entries.values() if folder.holds(entry.file, entry.size))
+                folder.tidy()
+            queue = service.queue(teller.say)
+            run = stack.enter_context(closing(Run(queue, kept, folder, teller)))
+            run.submit()
+            if wait or output:
+                with _meter(service, len(given)) as teller.meter:
+                    run.wait()
+                teller.meter = None
+            else:
+                run.note()
+    except (FetchQueueError, OSError, KeyboardInterrupt) as error:
+        if path is not None:
+            error.add_note(f"The same command again goes on from here; what it needs is in {path}.")
+        elif teller.batches:
+            error.add_note(
+                f"{console.count(teller.batches, 'batch')} submitted. Only --output or --manifest would allow to go on."
+            )
+        raise
+    if not in_json:
+        _conclude(teller, service.clock() - began, output, path, waited=wait or output is not None)
+    return Exit.FAILED if teller.unsuccessful else Exit.OK
+
+
+def _list(urls: Sequence[str], files: Sequence[BinaryIO]) -> list[str]:
+    try:
+        return gather(urls, files)
+    except ListError as error:
+        raise click.UsageError(console.plain(str(error))) from error
+
+
+def _manifest(path: Path | None, service: str, urls: Sequence[str], batch_size: int) -> Manifest:
+    try:
+        return Manifest.open(path, service, urls, lambda all_: cut(all_, batch_size), lambda: str(uuid.uuid4()))
+    except ListError as error:
+        raise click.UsageError(console.plain(str(error))) from error
+
+
+def _meter(service: options.Service, total: int) -> Meter:
+    terminal = Console(stderr=True)
+    if terminal.is_terminal:
+        return Bar(terminal, "Fetched", total)
+    return Lines(console.err, service.clock, "Fetched", total)
+
+
+def _conclude(teller: Teller, seconds: float, output: Path | None, path: Path | None, *, waited: bool) -> None:
+    if waited:
+        console.err(teller.summary(seconds))
+    if output is not None:
+        console.err(f"Saved in {output}; what became of each URL is in {path}.")
+    elif path is not None:
+        console.err(f"What became of each URL is in {path}.")
