@@ -27,7 +27,10 @@ def answered(scope: MutableMapping[str, Any]) -> list[Any]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(guarded(application)(scope, receive, send))
+    async def ask() -> None:
+        await guarded(application)(scope, receive, send)
+
+    asyncio.run(ask())
     return sent
 
 
