@@ -32,6 +32,8 @@ def get(site: Site, path: str) -> Answer:
         ("/missing", 404, "text/plain; charset=utf-8", b"There is no such page.\n"),
         ("/hello.txt/more", 404, "text/plain; charset=utf-8", b"There is no such page.\n"),
         ("/redirect", 200, "text/plain; charset=utf-8", b"Hello from the sample site.\n"),
+        ("/script.html", 200, "text/html; charset=utf-8", b"<script"),
+        ("/script.svg", 200, "image/svg+xml", b"<script"),
         ("/slow?seconds=0.01", 200, "text/plain; charset=utf-8", b"That took a while.\n"),
     ],
 )
@@ -54,6 +56,11 @@ def test_a_flaky_one(site: Site) -> None:
     """503 the first time, then 200, for each id."""
     assert [get(site, "/flaky/1").status for _ in range(3)] == [503, 200, 200]
     assert get(site, "/flaky/2").status == 503
+
+
+def test_a_late_one(site: Site) -> None:
+    """404 the first time, then 200, for each id."""
+    assert [get(site, "/late/1").status for _ in range(2)] == [404, 200]
 
 
 def test_it_counts_each_url() -> None:
