@@ -240,13 +240,14 @@ def test_no_proxy_for_this_machine(service: Service, time: Time, monkeypatch: py
     assert len(service.seen) == 1
 
 
-def test_a_page_that_is_elsewhere_is_not_read(service: Service, time: Time) -> None:
+@pytest.mark.parametrize("elsewhere", ["{storage}", "http://127.0.0.1:99999", "http://[nowhere", "//example.com"])
+def test_a_page_that_is_elsewhere_is_not_read(service: Service, time: Time, elsewhere: str) -> None:
     """The token would go there."""
     queue = FetchQueue(service.url, "fq_secret", timing=time.timing)
     batch_id = queue.submit(URLS[:1]).id
-    link = {"Link": f'<{service.storage_url}/batches/{batch_id}/results?cursor=100>; rel="next"'}
-    service.fail("GET /batches", Fault(200, link, b""))
-    with pytest.raises(UnexpectedAnswer, match="is elsewhere"):
+    target = f"{elsewhere.format(storage=service.storage_url)}/batches/{batch_id}/results?cursor=100"
+    service.fail("GET /batches", Fault(200, {"Link": f'<{target}>; rel="next"'}, b""))
+    with pytest.raises(UnexpectedAnswer, match=r"is elsewhere|is no URL"):
         list(queue.results(batch_id))
     assert service.seen_by_storage == []
 
