@@ -33,7 +33,11 @@ screenshots: $(INSTALLED) ## make the README's pictures of the page anew (needs 
 .PHONY: test
 test: $(INSTALLED) ## all tests: first those without an emulator, then those with one
 	$(RUN) -m pytest
-	$(RUN) -m pytest -m emulator
+	$(RUN) -m pytest -m "emulator and not browser"
+
+.PHONY: browser
+browser: $(INSTALLED) ## try the page in a browser (needs Debian's package chromium; five minutes)
+	$(RUN) -m pytest -m browser
 
 .PHONY: check
 check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator, with their coverage

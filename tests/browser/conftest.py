@@ -24,6 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.emulator)
+            item.add_marker(pytest.mark.browser)
 
 
 # Of this package, not of the session: Playwright's event loop would be in the way of other tests' own.
