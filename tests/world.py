@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
-from botocore.config import Config
+from botocore.config import Config as BotoConfig
 from chalice.app import Chalice
-from chalice.test import Client, HTTPResponse
+from chalice.config import Config
+from chalice.local import LocalGateway, LocalGatewayException
+from chalice.test import HTTPResponse
 from moto import mock_aws
 
 from chalicelib.api import routes
@@ -161,6 +163,7 @@ class World:
         )
         self.app = Chalice(app_name="test")
         routes.register(self.app, lambda: self.service)
+        self.gateway = LocalGateway(self.app, Config.create())
 
     # Time and ids
 
@@ -230,8 +233,12 @@ class World:
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
             raw = json.dumps(body).encode()
-        with Client(self.app) as client:
-            return client.http.request(method, path, headers=sent, body=raw or b"")
+        # Not by chalice.test's client: it changes the environment meanwhile, and requests of several threads overlap.
+        try:
+            answer = self.gateway.handle_request(method=method.upper(), path=path, headers=sent, body=raw or b"")
+        except LocalGatewayException as error:
+            return HTTPResponse(headers=error.headers, body=error.body or b"", status_code=error.CODE)
+        return HTTPResponse.create_from_dict(answer)
 
     def submit(self, url: str, key: str | None = None) -> dict[str, Any]:
         """Submit one URL that is accepted."""
@@ -368,7 +375,7 @@ def _clients(endpoint: str) -> dict[str, Any]:
             endpoint_url=endpoint or None,
             aws_access_key_id="test",
             aws_secret_access_key="test",
-            config=Config(retries=once, signature_version=signature),
+            config=BotoConfig(retries=once, signature_version=signature),
         )
 
     plain = ("cloudformation", "dynamodb", "sqs")
