@@ -1,0 +1,1 @@
+"""The programs that run in the environment `.bench`; nothing outside it imports them."""

@@ -1,0 +1,43 @@
+"""The floor: `requests` with 32 threads that do nothing but fetch.
+
+Reads URLs as JSON from standard input, fetches them once, and prints what that took as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from bench.peers.processes import memory_bytes
+
+THREADS = 32
+
+
+def main() -> None:
+    """Fetch what standard input names."""
+    urls: list[str] = json.load(sys.stdin)
+    session = requests.Session()
+    session.trust_env = False
+    session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
+
+    def fetch(url: str) -> bytes:
+        answer = session.get(url, timeout=30)
+        answer.raise_for_status()
+        return answer.content
+
+    cpu, began = time.process_time(), time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = list(pool.map(fetch, urls))
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    sizes = sum(len(result) for result in results)
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "bytes": sizes, "memory": memory_bytes([os.getpid()])}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The site that every system fetches from: a process of its own that does next to nothing and counts what it is asked.
+
+`/<set>/<milliseconds>/<number>` is a page of 1 KiB, answered after so many milliseconds; `/counts/<set>` says how often
+each page of a set was asked for. The local stack's sample site starts a thread for each connection and answers some
+thousand requests a second, which would be a part of what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.peers.client import ask, checked
+from bench.peers.processes import started
+from local_stack import lifeline, sockets
+
+PAGE_BYTES = 1024
+
+_HEAD_END = b"\r\n\r\n"
+_PROBES = 20_000  # requests that find out how fast it is
+_PROBES_AT_ONCE = 100
+
+
+class Connection(asyncio.Protocol):
+    """One client; requests may be pipelined."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+        self._received = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a TCP server hands out
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request that is whole; bodies are not expected."""
+        *heads, self._received = (self._received + data).split(_HEAD_END)
+        for head in heads:
+            self._answer(head.split(b" ", 2)[1].decode())
+
+    def _answer(self, path: str) -> None:
+        name, _, rest = path[1:].partition("/")
+        if name == "counts":
+            self._send(json.dumps({page: n for page, n in self._counts.items() if page.startswith(f"/{rest}/")}))
+            return
+        self._counts[path] += 1
+        milliseconds = int(rest.partition("/")[0])
+        if milliseconds:
+            asyncio.get_running_loop().call_later(milliseconds / 1000, self._send, page(path))
+        else:
+            self._send(page(path))
+
+    def _send(self, body: str) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answer(body))
+
+
+def answer(body: str) -> bytes:
+    """An HTTP answer."""
+    return f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def page(path: str) -> str:
+    """What is served at `path`: it names the path, so that a result tells whose it is."""
+    return path.ljust(PAGE_BYTES, ".")
+
+
+class Site:
+    """The site's process, as others see it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def urls(self, name: str, number: int, milliseconds: int = 0) -> list[str]:
+        """So many pages of the set `name`."""
+        return [f"{self.url}/{name}/{milliseconds}/{n}" for n in range(number)]
+
+    def page(self, url: str) -> bytes:
+        """What is served at `url`."""
+        return page(url.removeprefix(self.url)).encode()
+
+    def requests(self, name: str) -> dict[str, int]:
+        """How often each URL of the set `name` was asked for."""
+        counts: dict[str, int] = json.loads(checked(ask("GET", f"{self.url}/counts/{name}"), 200))
+        return {self.url + path: count for path, count in counts.items()}
+
+    def requests_per_second(self) -> float:
+        """How fast it is: a burst of pipelined requests, so that the asking costs next to nothing."""
+        host, port = self.url.removeprefix("http://").split(":")
+        burst = b"GET /probe/0/0 HTTP/1.1\r\nHost: site\r\n\r\n" * _PROBES_AT_ONCE
+        answers = len(answer(page("/probe/0/0"))) * _PROBES_AT_ONCE
+        began = time.perf_counter()
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            for _ in range(0, _PROBES, _PROBES_AT_ONCE):
+                connection.sendall(burst)
+                missing = answers
+                while missing:
+                    missing -= len(connection.recv(missing))
+        return _PROBES / (time.perf_counter() - began)
+
+
+@contextmanager
+def serving() -> Iterator[Site]:
+    """The site, in a process that ends with the block."""
+    with sockets.listen(0, "SITE_PORT") as listener:
+        command = [sys.executable, "-m", "bench.peers.site", "--descriptor", str(listener.fileno())]
+        with started("the site", command, descriptors=[listener.fileno()], stdin=subprocess.PIPE):
+            yield Site(sockets.url_of(listener))
+
+
+async def _serve(listener: socket.socket) -> None:
+    counts: Counter[str] = Counter()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    lifeline.watch(lambda: loop.call_soon_threadsafe(ended.set))
+    server = await loop.create_server(lambda: Connection(counts), sock=listener, backlog=1024)
+    await ended.wait()
+    server.close()
+
+
+def main() -> None:
+    """Serve until told to end, or until standard input ends."""
+    parser = argparse.ArgumentParser(prog="python -m bench.peers.site", description=__doc__)
+    parser.add_argument("--descriptor", type=int, required=True, help="accept on this listening socket")
+    asyncio.run(_serve(socket.socket(fileno=parser.parse_args().descriptor)))
+
+
+if __name__ == "__main__":
+    main()
