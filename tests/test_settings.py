@@ -39,6 +39,12 @@ def test_the_defaults_hold_together() -> None:
         ({"backoff_seconds": 301}, "BACKOFF_SECONDS"),
         ({"api_function_seconds": 30, "batch_lease_seconds": 60}, "at most 29"),
         ({"batch_lease_seconds": 33}, "BATCH_LEASE_SECONDS"),
+        ({"wait_seconds": 25}, "WAIT_SECONDS must be at most API_FUNCTION_SECONDS - 5"),
+        ({"api_function_seconds": 10}, "WAIT_SECONDS"),
+        ({"allowed_origins": "*"}, "would open this machine to every web page"),
+        ({"allowed_origins": "https://Example.com"}, "small letters"),
+        ({"allowed_origins": "https://example.com/path"}, "no path"),
+        ({"require_tokens": 2}, "REQUIRE_TOKENS"),
     ],
 )
 def test_what_is_broken_is_named(broken: dict[str, Any], word: str) -> None:
@@ -46,6 +52,12 @@ def test_what_is_broken_is_named(broken: dict[str, Any], word: str) -> None:
     found = check(replace(Settings(), **broken))
     assert len(found) == 1
     assert word in found[0]
+
+
+@pytest.mark.parametrize("closed", [{"require_tokens": 1}, {"stage": "prod"}])
+def test_a_closed_stage_may_let_in_every_origin(closed: dict[str, Any]) -> None:
+    """A page of any origin has no token there."""
+    assert check(replace(Settings(), allowed_origins="*", **closed)) == []
 
 
 def test_a_number_that_is_none_is_refused() -> None:
