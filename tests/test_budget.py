@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.world import World, failure
@@ -25,13 +27,35 @@ def test_submitting_a_batch(w: World, urls: int, writes: int, sends: int) -> Non
 
 
 def test_ten_new_urls(w: World) -> None:
-    """31 requests: one reading for all, then three for each."""
+    """22 requests: one reading and one start for all, then two for each."""
     w.submit_batch([f"{URL}{n}" for n in range(10)])
     messages = w.receive()
     with w.counted_calls() as calls:
         w.deliver(messages)
-    assert calls == {"BatchGetItem": 1, "TransactWriteItems": 10, "PutObject": 10, "UpdateItem": 10}
-    assert calls.total() == 31
+    assert calls == {"BatchGetItem": 1, "TransactWriteItems": 1, "PutObject": 10, "UpdateItem": 10}
+    assert calls.total() == 22
+
+
+def test_ten_new_urls_of_which_one_is_started_meanwhile(w: World) -> None:
+    """The start for all is refused, and each goes alone; the one that was too late joins."""
+    batch = w.submit_batch([f"{URL}{n}" for n in range(10)])
+    messages = w.receive()
+    w.submit(f"{URL}9")
+    other = w.receive()
+    events = w.clients["dynamodb"].meta.events
+
+    def meanwhile(**_: Any) -> None:
+        events.unregister("before-call.dynamodb.TransactWriteItems", unique_id="meanwhile")
+        w.deliver(other)
+
+    events.register("before-call.dynamodb.TransactWriteItems", meanwhile, unique_id="meanwhile")
+    with w.counted_calls() as calls:
+        w.deliver(messages)
+    assert {w.job(job["id"])["status"] for job in batch["jobs"]} == {"succeeded"}
+    assert w.job(batch["jobs"][9]["id"])["reused"] is True
+    assert set(w.site.requests.values()) == {1}
+    # What the other worker did is counted too: a reading, a start, an object, a finish.
+    assert calls == {"BatchGetItem": 3, "TransactWriteItems": 13, "PutObject": 10, "UpdateItem": 10}
 
 
 def test_a_reused_job(w: World) -> None:
@@ -56,13 +80,13 @@ def test_a_failure(w: World) -> None:
 
 
 def test_a_redelivery_of_something_finished(w: World) -> None:
-    """One reading."""
+    """Two readings: the first leaves out what a new job cannot have."""
     w.submit(URL)
     messages = w.receive()
     w.deliver(messages)
     with w.counted_calls() as calls:
         w.deliver(messages)
-    assert calls == {"BatchGetItem": 1}
+    assert calls == {"BatchGetItem": 2}
 
 
 def test_reading_a_job(w: World) -> None:

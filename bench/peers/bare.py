@@ -1,4 +1,6 @@
-"""The floor: `requests` with 32 threads that do nothing but fetch.
+"""The floor: `requests` with so many threads, 32 where nothing is said, that do nothing but fetch.
+
+    python -m bench.peers.bare [threads]
 
 Reads URLs as JSON from standard input, fetches them once, and prints what that took as JSON.
 """
@@ -19,12 +21,12 @@ from bench.peers.processes import memory_bytes
 THREADS = 32
 
 
-def main() -> None:
+def main(threads: int = THREADS) -> None:
     """Fetch what standard input names."""
     urls: list[str] = json.load(sys.stdin)
     session = requests.Session()
     session.trust_env = False
-    session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
+    session.mount("http://", HTTPAdapter(pool_maxsize=threads))
 
     def fetch(url: str) -> bytes:
         answer = session.get(url, timeout=30)
@@ -32,7 +34,7 @@ def main() -> None:
         return answer.content
 
     cpu, began = time.process_time(), time.perf_counter()
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         results = list(pool.map(fetch, urls))
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     sizes = sum(len(result) for result in results)
@@ -40,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

@@ -1,7 +1,7 @@
 """The site that every system fetches from: a process of its own that does next to nothing and counts what it is asked.
 
-`/<set>/<milliseconds>/<number>` is a page of 1 KiB, answered after so many milliseconds; `/counts/<set>` says how often
-each page of a set was asked for. The local stack's sample site starts a thread for each connection and answers some
+`/<set>/<milliseconds>/<bytes>/<number>` is a page of so many bytes, answered after so many milliseconds;
+`/counts/<set>` says how often each page of a set was asked for. The local stack's sample site starts a thread for each connection and answers some
 thousand requests a second, which would be a part of what is measured.
 """
 
@@ -55,8 +55,7 @@ class Connection(asyncio.Protocol):
             self._send(json.dumps({page: n for page, n in self._counts.items() if page.startswith(f"/{rest}/")}))
             return
         self._counts[path] += 1
-        milliseconds = int(rest.partition("/")[0])
-        if milliseconds:
+        if milliseconds := int(rest.partition("/")[0]):
             asyncio.get_running_loop().call_later(milliseconds / 1000, self._send, page(path))
         else:
             self._send(page(path))
@@ -73,7 +72,7 @@ def answer(body: str) -> bytes:
 
 def page(path: str) -> str:
     """What is served at `path`: it names the path, so that a result tells whose it is."""
-    return path.ljust(PAGE_BYTES, ".")
+    return path.ljust(int(path.split("/")[3]), ".")
 
 
 class Site:
@@ -82,9 +81,9 @@ class Site:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def urls(self, name: str, number: int, milliseconds: int = 0) -> list[str]:
+    def urls(self, name: str, number: int, milliseconds: int = 0, size: int = PAGE_BYTES) -> list[str]:
         """So many pages of the set `name`."""
-        return [f"{self.url}/{name}/{milliseconds}/{n}" for n in range(number)]
+        return [f"{self.url}/{name}/{milliseconds}/{size}/{n}" for n in range(number)]
 
     def page(self, url: str) -> bytes:
         """What is served at `url`."""
@@ -98,8 +97,8 @@ class Site:
     def requests_per_second(self) -> float:
         """How fast it is: a burst of pipelined requests, so that the asking costs next to nothing."""
         host, port = self.url.removeprefix("http://").split(":")
-        burst = b"GET /probe/0/0 HTTP/1.1\r\nHost: site\r\n\r\n" * _PROBES_AT_ONCE
-        answers = len(answer(page("/probe/0/0"))) * _PROBES_AT_ONCE
+        burst = b"GET /probe/0/1024/0 HTTP/1.1\r\nHost: site\r\n\r\n" * _PROBES_AT_ONCE
+        answers = len(answer(page("/probe/0/1024/0"))) * _PROBES_AT_ONCE
         began = time.perf_counter()
         with socket.create_connection((host, int(port)), timeout=30) as connection:
             for _ in range(0, _PROBES, _PROBES_AT_ONCE):

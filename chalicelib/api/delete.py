@@ -14,10 +14,9 @@ from chalicelib.jobs import ids
 from chalicelib.jobs.entities import Fetch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import protocol
-from chalicelib.storage.protocol import Terms, Write
+from chalicelib.storage.protocol import TRANSACTION_LIMIT, Terms, Write
 
 ROUNDS = 8  # without any progress
-TRANSACTION_LIMIT = 100  # items in a transaction
 
 
 @dataclass(frozen=True, slots=True)

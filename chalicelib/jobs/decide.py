@@ -41,7 +41,7 @@ class Seen:
 
     job: Job | None  # a mark is no job
     claim: Claim | None
-    own: Fetch | None
+    own: Fetch | None  # not read in the first round: with a fetch, a job is linked or gone, so another round follows
     claimed: Fetch | None = None  # the fetch that the claim named a round before
     claimed_id: str | None = None  # its id; None in the first round, when it is not read
 

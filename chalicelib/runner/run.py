@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from chalicelib.jobs import decide as decisions
 from chalicelib.jobs.decide import Seen, decide
-from chalicelib.jobs.entities import ErrorType, Fetch, FetchError, Result, Status
+from chalicelib.jobs.entities import ErrorType, Fetch, FetchError, Job, Result, Status
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.logs import about
 from chalicelib.metrics import OFF, Metric, Metrics
@@ -22,6 +22,7 @@ from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.storage import protocol
 from chalicelib.storage.bucket import Bucket, result_key
 from chalicelib.storage.calls import Parallel
+from chalicelib.storage.protocol import TRANSACTION_LIMIT, Operation
 from chalicelib.storage.queue import Message, Queue
 from chalicelib.storage.table import Table
 
@@ -56,9 +57,9 @@ class RetryPolicy:
     backoff_cap_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Delivery:
-    """A message as it was received."""
+    """A message as it was received; the same message may be received twice, which makes two."""
 
     message_id: str
     receipt_handle: str
@@ -137,6 +138,7 @@ class Runner:
             first = dict(zip(readable, self._look(readable), strict=True))
         except Unavailable:
             return [delivery.message_id for delivery in deliveries]
+        started = {} if dead_letter else self._start_together(deliveries, first, seconds_left)
 
         def handle(delivery: Delivery) -> bool:
             if delivery.message is None:
@@ -144,7 +146,8 @@ class Runner:
                 log.error("a message cannot be read", extra=which)
                 return dead_letter
             try:
-                end = self._run(delivery.message, first[delivery.message], seconds_left, dead_letter)
+                seen = first[delivery.message]
+                end = self._run(delivery.message, seen, seconds_left, dead_letter, started.get(delivery))
             except Exception:  # a bug that one message meets must not bring back its neighbours
                 log.exception("a message could not be handled", extra={"job_id": delivery.message.job_id})
                 return False
@@ -156,10 +159,46 @@ class Runner:
         self._metrics.flush()
         return [delivery.message_id for delivery, is_done in zip(deliveries, done, strict=True) if not is_done]
 
-    def _run(self, message: Message, seen: Seen, seconds_left: Callable[[], float], dead_letter: bool) -> Done | Left:
+    def _start_together(
+        self, deliveries: Sequence[Delivery], first: Mapping[Message, Seen], seconds_left: Callable[[], float]
+    ) -> dict[Delivery, Job]:
+        """Start in one write what can be started at the first look, one job of a URL; returns what was.
+
+        It saves most of a request a job. Where it is refused nothing has happened: each goes alone, and learns why.
+        """
+        now = self._clock()
+        started: dict[Delivery, Job] = {}
+        write: list[Operation] = []
+        for delivery in deliveries:
+            if delivery.message is None:
+                continue
+            match decide(first[delivery.message], now=now, rules=self._rules):
+                case decisions.Start(job) if job.url_key not in {other.url_key for other in started.values()}:
+                    start = protocol.start(job, now=now, terms=self._table.terms, dead=None)
+                    if len(write) + len(start) <= TRANSACTION_LIMIT:
+                        started[delivery] = job
+                        write += start
+        if len(started) < 2 or not self._has_time(seconds_left):
+            return {}
+        try:
+            return started if self._table.make(write) else {}
+        except Unavailable:
+            return {}
+
+    def _run(
+        self,
+        message: Message,
+        seen: Seen,
+        seconds_left: Callable[[], float],
+        dead_letter: bool,
+        started: Job | None,
+    ) -> Done | Left:
         with about(job_id=message.job_id):
             try:
-                end = self._lead(message, seen, seconds_left, dead_letter)
+                if started is not None:
+                    end = self._begin(started)
+                else:
+                    end = self._lead(message, seen, seconds_left, dead_letter)
             except Unavailable:
                 end = Left()
             if isinstance(end, Left):
@@ -173,7 +212,7 @@ class Runner:
         now = self._clock()
         for number in range(ROUNDS):
             if number:
-                (seen,) = self._look([message], claimed_id)
+                seen = self._look_again(message, claimed_id)
                 now = self._clock()
             claimed_id = None if seen.claim is None else seen.claim.fetch_id
             decision = decide(seen, now=now, rules=self._rules, looked=looked, dead_letter=dead_letter)
@@ -188,8 +227,7 @@ class Runner:
                     return Left(now)
                 case decisions.Start(job, dead):
                     if self._table.make(protocol.start(job, now=now, terms=self._table.terms, dead=dead)):
-                        self._metrics.add(Metric.QUEUE_AGE, now - job.submitted_at)
-                        return self._attempt(job.id, job.url, 1)
+                        return self._begin(job)
                 case decisions.Resume(fetch):
                     if self._table.make(protocol.resume(fetch, now=now, terms=self._table.terms)):
                         return self._attempt(fetch.id, fetch.url, fetch.attempt + 1)
@@ -213,6 +251,11 @@ class Runner:
     def _has_time(self, seconds_left: Callable[[], float]) -> bool:
         """No request is sent that the worker might not live to see the end of."""
         return seconds_left() >= self._retries.fetch_seconds + MARGIN_SECONDS
+
+    def _begin(self, job: Job) -> Done | Left:
+        """The first attempt of a fetch that was just started."""
+        self._metrics.add(Metric.QUEUE_AGE, self._clock() - job.submitted_at)
+        return self._attempt(job.id, job.url, 1)
 
     def _attempt(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
         """Fetch, store, and end the attempt by a write that only its holder can make."""
@@ -272,11 +315,14 @@ class Runner:
                 return Left(until)
         return _lost(self._table.fetch(fetch_id, now=now))
 
-    def _look(self, messages: Sequence[Message], claimed_id: str | None = None) -> list[Seen]:
+    def _look(self, messages: Sequence[Message]) -> list[Seen]:
+        """The first round's reading, one request for all: what a new job needs, whose own fetch cannot be there."""
         if not messages:
             return []
-        pairs = [(message.job_id, message.url_key) for message in messages]
-        return self._table.seen(pairs, now=self._clock(), claimed_id=claimed_id)
+        return self._table.seen([(message.job_id, message.url_key) for message in messages])
+
+    def _look_again(self, message: Message, claimed_id: str | None) -> Seen:
+        return self._table.seen_again(message.job_id, message.url_key, claimed_id, now=self._clock())
 
     def _leave(self, queue: Queue, delivery: Delivery, left: Left) -> None:
         if left.until is None:

@@ -56,6 +56,8 @@ BATCH_ACCEPTED = "attribute_exists(accepted)"
 
 _NAMES = {"#url": "url", "#status": "status", "#result": "result", "#error": "error"}
 
+TRANSACTION_LIMIT = 100  # items in a transaction
+
 Operation = dict[str, dict[str, Any]]
 Write = list[Operation]
 

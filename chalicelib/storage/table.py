@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -58,39 +59,24 @@ class Table:
         fetches = (_fetch(item, now) for item in found.values())
         return {fetch.id: fetch for fetch in fetches if fetch is not None}
 
-    def seen(self, messages: Sequence[tuple[str, str]], *, now: int, claimed_id: str | None = None) -> list[Seen]:
-        """What the runner decides by, for each message's job id and url_key: one request, each key once.
+    def seen(self, messages: Sequence[tuple[str, str]]) -> list[Seen]:
+        """What the runner decides by at its first look, for each message's job id and url_key: one request.
 
-        `claimed_id` is the fetch that the claim named a round before.
+        No fetch is among it. Where a job has one, it is linked, or a mark by now, which asks for another look.
         """
-        keys = [
-            key
-            for job_id, url_key in messages
-            for key in (items.job_key(job_id), items.claim_key(url_key), items.fetch_key(job_id))
-        ]
-        if claimed_id is not None:
-            keys.append(items.fetch_key(claimed_id))
+        keys = [key for job_id, url_key in messages for key in (items.job_key(job_id), items.claim_key(url_key))]
         found = self._read(keys)
+        return [_seen(found, job_id, url_key) for job_id, url_key in messages]
 
-        def fetch_of(fetch_id: str) -> Fetch | None:
-            item = found.get(items.fetch_key(fetch_id))
-            return None if item is None else _fetch(item, now)
-
-        seen = []
-        for job_id, url_key in messages:
-            job_item = found.get(items.job_key(job_id))
-            claim_item = found.get(items.claim_key(url_key))
-            job = None if job_item is None else items.as_job(job_item)
-            seen.append(
-                Seen(
-                    job=job if isinstance(job, Job) else None,
-                    claim=None if claim_item is None else items.as_claim(claim_item),
-                    own=fetch_of(job_id),
-                    claimed=None if claimed_id is None else fetch_of(claimed_id),
-                    claimed_id=claimed_id,
-                )
-            )
-        return seen
+    def seen_again(self, job_id: str, url_key: str, claimed_id: str | None, *, now: int) -> Seen:
+        """What the runner decides by at a further look: with the own fetch, and that which the claim named before."""
+        fetch_ids = [job_id] if claimed_id is None else [job_id, claimed_id]
+        found = self._read([items.job_key(job_id), items.claim_key(url_key), *map(items.fetch_key, fetch_ids)])
+        fetches = [found.get(items.fetch_key(fetch_id)) for fetch_id in fetch_ids]
+        own, *claimed = [None if item is None else _fetch(item, now) for item in fetches]
+        return replace(
+            _seen(found, job_id, url_key), own=own, claimed=claimed[0] if claimed else None, claimed_id=claimed_id
+        )
 
     # Writing
 
@@ -183,6 +169,17 @@ class Table:
             "Delete": self._client.delete_item,
         }[kind]
         call(TableName=self._name, **members)
+
+
+def _seen(found: Mapping[str, items.Item], job_id: str, url_key: str) -> Seen:
+    job_item = found.get(items.job_key(job_id))
+    claim_item = found.get(items.claim_key(url_key))
+    job = None if job_item is None else items.as_job(job_item)
+    return Seen(
+        job=job if isinstance(job, Job) else None,
+        claim=None if claim_item is None else items.as_claim(claim_item),
+        own=None,
+    )
 
 
 def _fetch(item: items.Item, now: int) -> Fetch | None:

@@ -87,6 +87,7 @@ BY_HAND = [
     ),
     Break("a loser acknowledges", RUN, "return Done() if own is None or own.finished else Left(own.lease_until)", "return Done()"),
     Break("acknowledge after a refusal", RUN, "        return Left(now)\n\n    def _has_time", "        return Done()\n\n    def _has_time"),
+    Break("several are started whatever was refused", RUN, "return started if self._table.make(write) else {}", "return [started, self._table.make(write)][0]"),
     Break("one round only", RUN, "ROUNDS = 5", "ROUNDS = 1"),
     Break(
         "the claim's fetch is forgotten",

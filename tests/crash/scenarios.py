@@ -41,6 +41,12 @@ class Stage:
         job_id = self.submit(url)
         return job_id, self.w.receive()
 
+    def messages(self, *urls: str) -> list[dict[str, Any]]:
+        """Jobs that were accepted, and their messages, received together."""
+        for url in urls:
+            self.submit(url)
+        return self.w.receive()
+
     def finished(self, url: str = URL) -> str:
         """A job whose fetch is finished."""
         job_id, records = self.message(url)
@@ -177,6 +183,17 @@ def submit_a_batch_again_after_its_handler_died(s: Stage) -> list[Operation]:
 @single
 def run_a_new_url(s: Stage) -> list[Operation]:
     return [s.run("run", s.message()[1])]
+
+
+@single
+def run_several_new_urls(s: Stage) -> list[Operation]:
+    return [s.run("run", s.messages(URL, OTHER, URL))]
+
+
+@single
+def run_several_of_which_one_joins(s: Stage) -> list[Operation]:
+    s.finished()
+    return [s.run("run", s.messages(URL, OTHER, BAD))]
 
 
 @single
@@ -328,6 +345,25 @@ def a_failing_run_and_a_join(s: Stage) -> list[Operation]:
     s.w.pass_time(SECOND)
     _, two = s.message(BAD)
     return [s.run("J1", one), s.run("J2", two)]
+
+
+@pair
+def a_run_of_several_and_a_run_of_one_of_their_urls(s: Stage) -> list[Operation]:
+    several = s.messages(URL, OTHER)
+    return [s.run("several", several), s.run("one", s.messages(OTHER))]
+
+
+@pair
+def two_runs_of_the_same_several(s: Stage) -> list[Operation]:
+    records = s.messages(URL, OTHER)
+    return [s.run("first", records), s.run("second", records)]
+
+
+@pair
+def a_run_of_several_and_a_delete(s: Stage) -> list[Operation]:
+    job_id = s.submit()
+    s.ledger.excused[URL] += 1
+    return [s.run("several", s.messages(OTHER)), s.delete("delete", job_id)]
 
 
 @pair

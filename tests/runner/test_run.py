@@ -164,6 +164,14 @@ def test_redelivery_changes_nothing(w: World) -> None:
     assert w.site.requests == {URL: 1, URL + "bad": 1}
 
 
+def test_the_same_message_twice_in_one_invocation(w: World) -> None:
+    """One of the two fetches; the other finds that it does, and is left or done."""
+    w.submit_batch([URL, URL + "other"])
+    messages = w.receive()
+    w.runner.run_jobs([*messages, *map(dict, messages), messages[0]], lambda: 1000.0)
+    assert w.site.requests == {URL: 1, URL + "other": 1}
+
+
 def test_a_message_that_cannot_be_read_is_left(w: World) -> None:
     """It does not hold up its neighbours, and ends with the dead letters."""
     for body in ("", "no json", "[]", '{"v": 2, "kind": "fetch", "job_id": "x", "url_key": "y"}', '{"v": 1}'):
