@@ -55,6 +55,13 @@ prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on t
 prove-breaks: $(INSTALLED) ## break each clause of the protocol on purpose and see the proof catch it (an hour)
 	@$(RUN) -m tests.crash.breaks
 
+RUNS = 3
+PEERS = 1
+
+.PHONY: bench
+bench: $(INSTALLED) ## cost, speed and scale, beside other libraries (needs Debian's redis-server; a quarter of an hour). PEERS=0 leaves them out
+	@$(RUN) -m bench --runs $(RUNS) $(if $(filter 0,$(PEERS)),--no-peers)
+
 .PHONY: admin
 admin: STAGE = dev
 admin: $(INSTALLED) ## tokens and quotas: make admin DO="token create --name laptop"; a deployed stage's: STAGE=prod

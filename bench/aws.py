@@ -113,10 +113,10 @@ class Connection(asyncio.Protocol):
 
     def _send(self, body: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.write(
-                b'HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nETag: "0"\r\nx-amzn-RequestId: bench\r\n'
-                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            head = (
+                b'HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nETag: "0"\r\nx-amzn-RequestId: 0\r\n'
             )
+            self._transport.write(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
 
 
 @contextmanager

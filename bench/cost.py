@@ -18,29 +18,28 @@ import json
 import math
 import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.lives import RESULT_BYTES, URL_LENGTH, Bench, Life, Lives, Stage, Urls, deployed, opened, site
+from bench.lives import RESULT_BYTES, URL_LENGTH, Bench, Life, Lives, Stage, Urls, deployed, emulated, opened, site
+from bench.peers import environment
+from bench.peers.errors import BenchError
 from bench.prices import APART, GIB, MILLION, MONTH_DAYS, PRICES, Bill, Unit
 from bench.tables import Table, machine
 from bench.units import Compared, Tally
 from chalicelib.api.read import PAGE
-from chalicelib.api.routes import BATCH_POLL_SECONDS, JOB_POLL_SECONDS
+from chalicelib.api.routes import BATCH_POLL_SECONDS, JOB_POLL_SECONDS, first_batch_poll
 from chalicelib.settings import Settings
 from chalicelib.storage.table import WRITE_LIMIT
-from local_stack import emulator, sockets
 from local_stack.environment import KEY, REGION, applied, scrubbed
 
 ROOT = Path(__file__).parent.parent
 IMAGE = ROOT / "docs" / "images" / "bench-cost.png"
-PLOTTING = ROOT / ".bench"  # the environment of bench/requirements.txt, which has matplotlib
 
 # What is asked of the service
 SIZES = (1, 10, 100, 1_000)  # URLs of a batch
@@ -116,9 +115,13 @@ class Pattern:
 
     @property
     def polls(self) -> int:
-        """Statuses that are asked for: at once, as the client in client/ does, and every Retry-After until done."""
-        every = BATCH_POLL_SECONDS[0] if self.lives.batch else JOB_POLL_SECONDS
-        return 1 if self.long_poll else 1 + math.ceil(self.done_seconds / every)
+        """Statuses that are asked for: after each Retry-After, that of the submission first, until it is done."""
+        if self.long_poll:
+            return 1
+        first, every = JOB_POLL_SECONDS, JOB_POLL_SECONDS
+        if self.lives.batch:
+            first, every = first_batch_poll(self.lives.count), BATCH_POLL_SECONDS[0]
+        return 1 + max(0, math.ceil((self.done_seconds - first) / every))
 
     def bills(self) -> dict[str, Bill]:
         """What each stage uses for a million URLs."""
@@ -141,8 +144,7 @@ class Pattern:
         return sum(self.bills().values(), Bill())
 
     def _statuses(self) -> Bill:
-        # The first meets nothing begun; the others count as if all were finished, which reads the most.
-        return _api(self.life[Stage.EARLY]) + _api(self.life[Stage.POLL]).times(self.polls - 1)
+        return _api(self.life[Stage.POLL]).times(self.polls)  # as if all were finished, which reads the most
 
     def _long_poll(self) -> Bill:
         rounds = math.ceil(self.done_seconds / LONG_POLL_SECONDS)
@@ -329,25 +331,11 @@ def _on_moto() -> dict[str, Compared]:
         return bench.meter.compared
 
 
-@contextmanager
-def _emulator() -> Iterator[str]:
-    """The embedded emulator, started and ended here; its endpoint."""
-    port = sockets.free_port(0, "EMULATOR_PORT")
-    python = emulator.install(lambda text: print(text, file=sys.stderr))
-    with tempfile.TemporaryDirectory(prefix="fetch-queue-bench-") as directory:
-        ministack = emulator.Emulator(python, port, Path(directory))
-        try:
-            ministack.start()
-            yield ministack.url
-        finally:
-            ministack.end(1.0)
-
-
 def _measure() -> Measured:
     with applied(scrubbed(os.environ, "")), site() as port:
         os.environ.pop("AWS_ENDPOINT_URL")  # each client is told where it is
         moto = _on_moto()
-        with _emulator() as endpoint:
+        with emulated() as endpoint:
             urls = Urls(port)
             with opened(endpoint, urls) as bench:
                 bench.lives(SIZES[1])  # imports, connections and caches
@@ -672,19 +660,24 @@ def tables(m: Measured) -> list[Table]:
     return [make(m) for make in makers]
 
 
-def measure() -> list[Table]:
-    """Measure, and what is to be printed."""
-    return tables(_measure())
+def measure(*, plot: Path | None = None) -> list[Table]:
+    """Measure, and what is to be printed; draw the curves when a path is given. Raises BenchError."""
+    pyplot = None if plot is None else _pyplot()  # before what takes long
+    measured = _measure()
+    if plot is not None:
+        draw(measured, pyplot, plot)
+    return tables(measured)
 
 
 def _pyplot() -> Any:
-    """matplotlib's, from here or from the environment that has it. Raises ImportError where neither does."""
-    sys.path += [str(path) for path in PLOTTING.glob("lib/python*/site-packages")]
+    """matplotlib's, from the environment that has it. Raises BenchError."""
+    programs = environment.install(lambda text: print(text, file=sys.stderr))
+    sys.path += [str(path) for path in programs.parent.glob("lib/python*/site-packages")]
     importlib.import_module("matplotlib").use("Agg")
     return importlib.import_module("matplotlib.pyplot")
 
 
-def plot(m: Measured, pyplot: Any, path: Path) -> None:
+def draw(m: Measured, pyplot: Any, path: Path) -> None:
     """Draw the curves."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4))
     for kind, aim in AIMS.items():
@@ -710,16 +703,13 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.cost", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--plot", action="store_true", help=f"draw {IMAGE.relative_to(ROOT)} too")
-    try:
-        pyplot = _pyplot() if parser.parse_args().plot else None
-    except ImportError:
-        parser.error(f"--plot needs matplotlib: python -m venv {PLOTTING.name}, and bench/requirements.txt into it")
+    given = parser.parse_args()
     print(f"{machine()}\n", flush=True)
-    measured = _measure()
-    for table in tables(measured):
-        print(table, end="\n\n")
-    if pyplot is not None:
-        plot(measured, pyplot, IMAGE)
+    try:
+        made = measure(plot=IMAGE if given.plot else None)
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
+    print("\n\n".join(str(table) for table in made))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ import functools
 import itertools
 import json
 import multiprocessing
+import signal
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 import boto3
+from chalice.app import Chalice
 from chalice.local import LambdaEventConverter, RouteMatcher
 
 from bench.units import Meter, Tally
@@ -27,6 +31,7 @@ from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.runner.fetcher import Fetcher, Limits
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.wiring import API_THREADS, RUNNER_THREADS
+from local_stack import emulator, sockets
 from local_stack.environment import HOST, KEY, REGION
 from tests.world import Site, World, world
 
@@ -75,6 +80,7 @@ class _Page(BaseHTTPRequestHandler):
 
 
 def _serve(port: Connection) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the benchmark that it is a copy of does with it
     server = ThreadingHTTPServer((HOST, 0), _Page)
     port.send(server.server_port)
     server.serve_forever()
@@ -123,6 +129,16 @@ class Urls:
         return [f"{start}{next(self._numbers):0{length - len(start) - 12}d}?view=detail" for _ in range(count)]
 
 
+def event_of(app: Chalice, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:
+    """What API Gateway invokes the API's function with, for a request."""
+    sent = {"host": "127.0.0.1:8000", "content-type": "application/json", **headers}
+    text: Any = "" if body is None else json.dumps(body)
+    event: dict[str, Any] = LambdaEventConverter(RouteMatcher(list(app.routes))).create_lambda_event(
+        method, path, sent, text
+    )
+    return event
+
+
 # The life of jobs, stage by stage
 
 
@@ -169,10 +185,7 @@ class Bench:
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:
         """One request to the API's function, as API Gateway invokes it; the answer as it goes back."""
         app = self.world.app
-        sent = {"host": "127.0.0.1:8000", "content-type": "application/json", **headers}
-        text: Any = "" if body is None else json.dumps(body)
-        event = LambdaEventConverter(RouteMatcher(list(app.routes))).create_lambda_event(method, path, sent, text)
-        answer: dict[str, Any] = app(event, None)
+        answer: dict[str, Any] = app(event_of(app, method, path, body, **headers), None)
         if answer["statusCode"] >= 400:
             raise RuntimeError(f"{method} {path} was answered {answer['statusCode']}: {answer['body']}")
         return answer
@@ -254,3 +267,17 @@ def opened(endpoint: str, urls: Urls, settings: Mapping[str, Any] = MappingProxy
             aws_secret_access_key=KEY,
         )
         yield Bench(w, Meter(w, look), urls)
+
+
+@contextmanager
+def emulated() -> Iterator[str]:
+    """The embedded emulator, started and ended here; its endpoint."""
+    port = sockets.free_port(0, "EMULATOR_PORT")
+    python = emulator.install(lambda text: print(text, file=sys.stderr))
+    with tempfile.TemporaryDirectory(prefix="fetch-queue-bench-") as directory:
+        ministack = emulator.Emulator(python, port, Path(directory))
+        try:
+            ministack.start()
+            yield ministack.url
+        finally:
+            ministack.end(1.0)

@@ -33,7 +33,7 @@ BARE = "bare requests, 32 threads"
 _MOST_URLS = 1000  # a batch of Fetch Queue
 _SINGLE_JOBS = 20  # in all runs together, at the least
 _QUICK = Load(urls=200, single_jobs=5)
-_PLOT = Path("docs/images/bench-stack.png")
+PLOT = PROJECT / "docs" / "images" / "bench-stack.png"
 _PLOT_SECONDS = 60
 
 
@@ -112,7 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--urls", type=int, default=_MOST_URLS, help="of a batch, 1,000 at the most")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="the other libraries too")
     parser.add_argument("--quick", action="store_true", help="one run of few URLs, to see that it works")
-    parser.add_argument("--plot", type=Path, nargs="?", const=_PLOT, help=f"draw the speeds, as a PNG: {_PLOT}")
+    parser.add_argument("--plot", type=Path, nargs="?", const=PLOT, help=f"draw the speeds, as a PNG: {PLOT}")
     arguments = parser.parse_args()
     if arguments.runs < 1 or not 1 <= arguments.urls <= _MOST_URLS:
         parser.error(f"at least one run, and 1 to {_MOST_URLS} URLs")

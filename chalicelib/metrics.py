@@ -74,7 +74,7 @@ class Metrics:
         for metric, values in metrics.items():
             for value in values:
                 provider.add_metric(metric.value, _UNITS.get(metric, "Count"), value)
-        return json.dumps(provider.serialize_metric_set())
+        return json.dumps(provider.serialize_metric_set(), separators=(",", ":"))
 
 
 OFF = Metrics("none", enabled=False)

@@ -1,8 +1,8 @@
 """The site that every system fetches from: a process of its own that does next to nothing and counts what it is asked.
 
 `/<set>/<milliseconds>/<bytes>/<number>` is a page of so many bytes, answered after so many milliseconds;
-`/counts/<set>` says how often each page of a set was asked for. The local stack's sample site starts a thread for each connection and answers some
-thousand requests a second, which would be a part of what is measured.
+`/counts/<set>` says how often each page of a set was asked for. The local stack's sample site starts a thread for each
+connection and answers some thousand requests a second, which would be a part of what is measured.
 """
 
 from __future__ import annotations

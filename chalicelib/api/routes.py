@@ -37,7 +37,7 @@ from chalicelib.storage.bucket import LINK_SECONDS
 log = logging.getLogger("fetch_queue.api")
 
 JOB_POLL_SECONDS = 1
-BATCH_POLL_SECONDS = (2, 10)  # grows with the batch's age
+BATCH_POLL_SECONDS = (2, 10)  # grows with the batch's age; the first one with its size
 UNAVAILABLE_SECONDS = 5
 PAGE_POLICY = "Content-Security-Policy"
 LINES = "application/x-ndjson"
@@ -82,7 +82,8 @@ def create_jobs(call: Call) -> Response:
     meter = call.meter()
     shown = submit.submit_job(call.service, meter, body.url, key)
     call.service.metrics.flush()
-    return _json(202, call.render.job(shown), {"Location": call.render.job_path(shown.job.id), **meter.headers()})
+    location = call.render.job_path(shown.job.id)
+    return _json(202, call.render.job(shown), {"Location": location, **_job_poll(shown), **meter.headers()})
 
 
 def create_batch(call: Call) -> Response:
@@ -93,7 +94,9 @@ def create_batch(call: Call) -> Response:
     accepted = submit.submit_batch(call.service, meter, body.urls, key)
     call.service.metrics.flush()
     location = call.render.batch_path(accepted.batch.id)
-    return _json(202, call.render.accepted(accepted), {"Location": location, **meter.headers()})
+    finished = all(shown.finished for shown in accepted.jobs)
+    first = {} if finished else {"Retry-After": str(first_batch_poll(accepted.batch.size))}
+    return _json(202, call.render.accepted(accepted), {"Location": location, **first, **meter.headers()})
 
 
 def get_job(call: Call, job_id: str) -> Response:
@@ -101,7 +104,7 @@ def get_job(call: Call, job_id: str) -> Response:
     asked, prefer = call.query.get("wait"), call.header("prefer")
     seconds = requests.seconds_to_wait(asked, prefer, call.service.most_wait)
     shown = read.await_job(call.service, call.tenant, job_id, seconds)
-    about = {} if shown.finished else {"Retry-After": str(JOB_POLL_SECONDS)}
+    about = _job_poll(shown)
     if asked is None and seconds:
         about["Preference-Applied"] = f"wait={seconds}"
     return _json(200, call.render.job(shown), about)
@@ -206,7 +209,11 @@ ROUTES = (
         view=create_jobs,
         headers=("Idempotency-Key",),
         body=JobRequest,
-        answers={202: Answer(says="The job, which may be finished.", body=JobView, headers=("Location", *QUOTA))},
+        answers={
+            202: Answer(
+                says="The job, which may be finished.", body=JobView, headers=("Location", "Retry-After", *QUOTA)
+            )
+        },
         problems=SUBMISSION,
     ),
     Route(
@@ -215,7 +222,7 @@ ROUTES = (
         view=create_batch,
         headers=("Idempotency-Key",),
         body=BatchRequest,
-        answers={202: Answer(says="The batch.", body=BatchAccepted, headers=("Location", *QUOTA))},
+        answers={202: Answer(says="The batch.", body=BatchAccepted, headers=("Location", "Retry-After", *QUOTA))},
         problems=(*SUBMISSION, problems.IN_PROGRESS),
     ),
     Route(
@@ -427,6 +434,16 @@ def _prefix(request: Request, path: Mapping[str, str]) -> str:
     ours: str = request.context["resourcePath"].format(**path).removesuffix("/")
     prefix = whole.removesuffix("/").removesuffix(ours) if whole.removesuffix("/").endswith(ours) else ""
     return prefix if _PREFIX.fullmatch(prefix) else ""
+
+
+def _job_poll(shown: read.Shown) -> dict[str, str]:
+    return {} if shown.finished else {"Retry-After": str(JOB_POLL_SECONDS)}
+
+
+def first_batch_poll(size: int) -> int:
+    """Seconds until it is worth asking how a batch of so many jobs is doing: a status of many costs as many reads."""
+    least, most = BATCH_POLL_SECONDS
+    return max(least, min(most, math.ceil(size / 200)))
 
 
 def _batch_poll(age: int) -> int:

@@ -85,7 +85,8 @@ class FetchQueue:
         one makes it safe to send the request again when its answer is lost."""
         headers = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/json"}
         answer = self._transport.ask("POST", "/batches", body=body(urls), headers=headers)
-        return parse(models.accepted, answer.json())
+        pause = min(answer.retry_after or 0.0, SLOWEST_POLL)
+        return parse(lambda document: models.accepted(document, pause), answer.json())
 
     def job(self, job_id: str, wait: float = 0) -> Job:
         """A job; with `wait`, as soon as it is finished, or as it is after so many seconds (20 at most)."""

@@ -71,6 +71,7 @@ class Accepted:
     id: str
     jobs: tuple[Job, ...]
     rejected: tuple[Rejected, ...]
+    retry_after: float  # seconds after which to ask how it is doing
     document: Document
 
 
@@ -116,7 +117,7 @@ def job(document: Document) -> Job:
     )
 
 
-def accepted(document: Document) -> Accepted:
+def accepted(document: Document, retry_after: float) -> Accepted:
     """The answer to `POST /batches`."""
     return Accepted(
         id=str(document["id"]),
@@ -125,6 +126,7 @@ def accepted(document: Document) -> Accepted:
             Rejected(index=int(one["index"]), url=str(one["url"]), detail=str(one["detail"]))
             for one in document["rejected"]
         ),
+        retry_after=retry_after,
         document=document,
     )
 

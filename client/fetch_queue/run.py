@@ -55,6 +55,7 @@ class Run:
         self._watcher = watcher
         self._saver = None if folder is None else Saver(queue, folder)
         self._settled = 0  # URLs of which it is known what became of them
+        self._due: dict[int, float] = {}  # when to ask about a batch first, by its first URL; at once where it is old
 
     def submit(self) -> None:
         """Submit every batch that has no answer yet, with the key that the manifest has for it."""
@@ -111,6 +112,7 @@ class Run:
             batch_id = None
         else:
             batch_id = answer.id
+            self._due[batch.first] = self._queue.timing.clock() + answer.retry_after
             reasons = {one.index: one.detail for one in answer.rejected}
         rejected = [
             Entry(
@@ -133,7 +135,8 @@ class Run:
             number for number, index in enumerate(jobs) if index not in entries or not self._is_settled(entries[index])
         }
         done = len(jobs) - len(still_open)
-        return Watched(batch, jobs, self._queue.timing.clock(), still_open, done, done)
+        due = self._due.get(batch.first, self._queue.timing.clock())
+        return Watched(batch, jobs, due, still_open, done, done)
 
     def _is_settled(self, entry: Entry) -> bool:
         """True where nothing is left to do for a URL."""

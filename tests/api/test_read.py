@@ -234,6 +234,22 @@ def test_queries_that_are_refused(w: World, query: str) -> None:
     assert w.request("GET", f"/batches/{batch_id}?{query}").status_code == 422
 
 
+@pytest.mark.parametrize(("size", "seconds"), [(1, "2"), (400, "2"), (401, "3"), (1000, "5")])
+def test_a_submission_says_when_to_ask_first(w: World, size: int, seconds: str) -> None:
+    """A status of many jobs costs as many reads, and many take a while."""
+    answer = w.request("POST", "/batches", {"urls": [f"{URL}{n}" for n in range(size)]})
+    assert answer.headers["Retry-After"] == seconds
+
+
+def test_what_is_finished_need_not_be_asked_for(w: World) -> None:
+    """A replay that finds the end says so."""
+    key = {"Idempotency-Key": "k"}
+    for path, body in (("/jobs", {"url": URL}), ("/batches", {"urls": [URL]})):
+        assert "Retry-After" in w.request("POST", path, body, key).headers
+        w.run()
+        assert "Retry-After" not in w.request("POST", path, body, key).headers
+
+
 @pytest.mark.parametrize(("age", "seconds"), [(0, "2"), (20, "2"), (35, "4"), (1000, "10")])
 def test_a_batch_is_polled_less_as_it_ages(w: World, age: int, seconds: str) -> None:
     """Retry-After grows from 2 to 10 seconds while the batch is unfinished."""

@@ -99,6 +99,7 @@ class Service:
         self.expired: set[str] = set()  # ids of jobs whose links do not work, once
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
+        self.first_poll: int | None = None  # seconds, the Retry-After of a submission
         self.url = ""
         self.storage_url = ""
 
@@ -129,12 +130,12 @@ class Service:
 
     # What the API does
 
-    def submit(self, key: str, body: bytes) -> tuple[int, Any]:
-        """`POST /batches`."""
+    def submit(self, key: str, body: bytes) -> tuple[int, Any, dict[str, str]]:
+        """`POST /batches`: status, answer and headers."""
         with self._lock:
             batch = self.batches.get(key)
             if batch is not None and batch.body != body:
-                return 422, problem(422, "idempotency-key-reused", "This key came with another body before.")
+                return 422, problem(422, "idempotency-key-reused", "This key came with another body before."), {}
             if batch is None:
                 urls = json.loads(body)["urls"]
                 rejected = [
@@ -144,12 +145,13 @@ class Service:
                 ]
                 if len(rejected) == len(urls):
                     errors = [{"pointer": f"/urls/{one['index']}", "detail": one["detail"]} for one in rejected]
-                    return 422, {**problem(422, "invalid-request", "None can be fetched."), "errors": errors}
+                    return 422, {**problem(422, "invalid-request", "None can be fetched."), "errors": errors}, {}
                 batch_id = hashlib.sha256(key.encode()).hexdigest()[:32]
                 valid = [url for url in urls if url.startswith("http")]
                 batch = self.batches[key] = StoredBatch(batch_id, valid, body, rejected)
         jobs = [job for number in range(len(batch.urls)) if (job := self.job(batch, number, linked=False))]
-        return 202, {"id": batch.id, "jobs": jobs, "rejected": batch.rejected, "total": len(jobs)}
+        later = {} if self.first_poll is None else {"Retry-After": str(self.first_poll)}
+        return 202, {"id": batch.id, "jobs": jobs, "rejected": batch.rejected, "total": len(jobs)}, later
 
     def find(self, batch_id: str) -> StoredBatch | None:
         """A batch that is there."""

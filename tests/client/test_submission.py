@@ -82,11 +82,12 @@ def test_all_rejected(service: Service, command: Command, tmp_path: Path) -> Non
 def test_waiting(service: Service, command: Command, time: Time) -> None:
     """Until the end, asking as often as the service says; what failed is said."""
     service.polls_to_finish = 4
+    service.first_poll = 3
     service.failing.add(B)
     ran = command("submit", A, B, "--wait")
     assert ran.code == 1
-    assert time.slept == [2.0] * 3
-    assert ran.err == (f"failed    {B}  (the site answered 404 Not Found)\n2 URLs: 1 succeeded, 1 failed, in 6 s.\n")
+    assert [round(slept) for slept in time.slept] == [3, 2, 2, 2]
+    assert ran.err == (f"failed    {B}  (the site answered 404 Not Found)\n2 URLs: 1 succeeded, 1 failed, in 9 s.\n")
     assert command("submit", A, "--wait").code == 0
 
 
