@@ -34,7 +34,6 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, object] = {
             "time": f"{seconds}.{int(record.msecs):03}Z",
             "level": record.levelname,
-            "logger": record.name,
             "message": record.getMessage(),
         }
         line |= _ids.get()

@@ -55,12 +55,12 @@ def test_ids_end_with_their_block(lines: list[dict[str, object]]) -> None:
 
 
 def test_a_line(lines: list[dict[str, object]]) -> None:
-    """Time, level, logger, message, and the trace of an exception."""
+    """Time, level, message, and the trace of an exception."""
     try:
         raise ValueError("why")
     except ValueError:
         logging.getLogger("fetch_queue.test").exception("it failed")
     (line,) = lines
-    assert (line["level"], line["logger"], line["message"]) == ("ERROR", "fetch_queue.test", "it failed")
+    assert (line["level"], line["message"]) == ("ERROR", "it failed")
     assert "ValueError: why" in str(line["exception"])
     assert time.strptime(str(line["time"]), "%Y-%m-%dT%H:%M:%S.%fZ")
