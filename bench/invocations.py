@@ -20,7 +20,7 @@ from chalicelib import wiring
 from chalicelib.runner.fetcher import Fetcher
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 
-WARM_UP = 2  # batches that make connections and fill caches
+WARM_UP = 1  # batch that makes connections and fills caches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

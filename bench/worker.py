@@ -34,7 +34,7 @@ AT_ONCE = 3  # invocations in one process, for the comparison with 32 threads
 SITE_MILLISECONDS = (0, 50, 500)
 SIZES = (1024, 100 * 1024)
 AWS_MILLISECONDS = (0, 5)
-BATCHES = {0: 30, 50: 20, 500: 6}  # that are measured, by the site's milliseconds
+BATCHES = {0: 20, 50: 12, 500: 5}  # that are measured, by the site's milliseconds
 RUNS = 3
 
 # At sites that answer in 500 ms
