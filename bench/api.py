@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from chalice.app import Chalice
 from bench import aws
 from bench.lives import Bench, Urls, emulated, event_of, opened, site
 from bench.peers.errors import BenchError
-from bench.peers.processes import PROJECT, Disturbance, interruptible
+from bench.peers.processes import Disturbance, interruptible, told_by
 from bench.tables import Table, machine
 from bench.units import Tally
 from local_stack.environment import applied, scrubbed
@@ -32,7 +31,6 @@ RUNS = 11  # cold starts of each
 REQUESTS = 100  # of a route, warm
 MOST_OVER_BARE = 1.15
 
-_CHILD_SECONDS = 60
 _IMPORTED, _HEALTH, _SUBMISSION = "import and clients", "first GET /health", "first POST /jobs"
 _NAMES = {"TABLE_NAME": "fetch-queue", "BUCKET_NAME": "fetch-queue", "FUNCTION_ROLE": "api"}
 
@@ -64,31 +62,10 @@ def _cold(runs: int) -> dict[str, list[Steps]]:
         }
         for number in range(runs + 1):  # the first fills the disk's cache
             for which, told in cold.items():
-                steps = _child(which, json.dumps(events), variables)
+                steps: Steps = told_by(["bench.cold", which], events, variables)
                 if number:
                     told.append(steps)
     return cold
-
-
-def _child(which: str, events: str, variables: dict[str, str]) -> Steps:
-    command = [sys.executable, "-m", "bench.cold", which]
-    try:
-        done = subprocess.run(  # noqa: S603 - a program of the benchmark's own
-            command,
-            cwd=PROJECT,
-            env=variables,
-            input=events,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_CHILD_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BenchError(f"a cold start is not done after {_CHILD_SECONDS} s") from error
-    if done.returncode:
-        raise BenchError(f"bench.cold failed:\n{done.stderr[-2000:]}")
-    told: Steps = json.loads(done.stdout.splitlines()[-1])
-    return told
 
 
 def _cold_table(cold: dict[str, list[Steps]], note: str) -> Table:

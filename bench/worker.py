@@ -10,21 +10,18 @@ the median of the runs' own ratios.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 from bench import aws
 from bench.invocations import WARM_UP, Taken
 from bench.peers.bare import THREADS
 from bench.peers.errors import BenchError
-from bench.peers.processes import PROJECT, Disturbance, interruptible
+from bench.peers.processes import Disturbance, interruptible, told_by
 from bench.peers.site import Site, serving
 from bench.tables import Table, machine
 from local_stack.environment import scrubbed
@@ -41,7 +38,6 @@ RUNS = 3
 MOST_OVER_SLOWEST, LEAST_OVER_BARE = 1.2, 0.9
 MOST_CPU_MILLISECONDS = 3.5  # a new job
 
-_CHILD_SECONDS = 120
 _NAMES = {"TABLE_NAME": "fetch-queue", "BUCKET_NAME": "fetch-queue", "FUNCTION_ROLE": "runner"}
 
 
@@ -87,7 +83,7 @@ class _Loads:
 
     def bare(self, case: Case, threads: int) -> Bare:
         urls = self._urls(case, BATCH * BATCHES[case.milliseconds] * max(1, threads // BATCH))
-        told = _child(["bench.peers.bare", str(threads)], json.dumps(urls), dict(os.environ))
+        told = told_by(["bench.peers.bare", str(threads)], urls)
         return Bare(len(urls), told["seconds"], told["cpu"])
 
     def runner(self, case: Case, aws_milliseconds: int, at_once: int) -> Taken:
@@ -96,9 +92,9 @@ class _Loads:
         batches = [urls[at : at + BATCH] for at in range(0, len(urls), BATCH)]
         endpoint = self._endpoints[aws_milliseconds]
         queues = dict.fromkeys(("QUEUE_URL", "DEAD_LETTER_QUEUE_URL"), f"{endpoint}/queue")
-        told = _child(
+        told = told_by(
             ["bench.invocations"],
-            json.dumps({"batches": batches, "at_once": at_once}),
+            {"batches": batches, "at_once": at_once},
             {**scrubbed(os.environ, endpoint), **_NAMES, **queues},
         )
         return Taken(**told)
@@ -106,27 +102,6 @@ class _Loads:
     def _urls(self, case: Case, number: int) -> list[str]:
         self._sets += 1
         return self._site.urls(f"set{self._sets}", number, case.milliseconds, case.size)
-
-
-def _child(module: Sequence[str], load: str, variables: dict[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", *module]
-    try:
-        done = subprocess.run(  # noqa: S603 - a program of the benchmark's own
-            command,
-            cwd=PROJECT,
-            env=variables,
-            input=load,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_CHILD_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BenchError(f"{module[0]} is not done after {_CHILD_SECONDS} s") from error
-    if done.returncode:
-        raise BenchError(f"{module[0]} failed:\n{done.stderr[-2000:]}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # the runner logs before
-    return told
 
 
 def measure(runs: int = RUNS) -> list[Table]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from bench.peers.errors import BenchError
 
@@ -54,6 +56,29 @@ class Process:
             self._process.kill()
             self._process.wait()
             _kill(family)
+
+
+def told_by(
+    module: Sequence[str], given: object, environment: Mapping[str, str] | None = None, *, seconds: float = 120.0
+) -> Any:
+    """Run a module of this Python's to its end, with `given` as JSON on its standard input; returns the JSON of its
+    last line. Raises BenchError where it fails or takes longer."""
+    try:
+        done = subprocess.run(  # noqa: S603 - a program of the benchmark's own
+            [sys.executable, "-m", *module],
+            cwd=PROJECT,
+            env=environment,
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"{module[0]} is not done after {seconds:g} s") from error
+    if done.returncode:
+        raise BenchError(f"{module[0]} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @contextmanager

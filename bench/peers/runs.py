@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import json
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ from dataclasses import dataclass, field
 
 from bench.peers.client import Client
 from bench.peers.errors import BenchError
-from bench.peers.processes import PROJECT
+from bench.peers.processes import told_by
 from bench.peers.site import PAGE_BYTES, Site
 from bench.peers.systems import WORKERS, Running, System
 
@@ -24,7 +21,6 @@ _WARM_UP = 40  # URLs that are fetched before anything is measured; fewer of who
 _SETTLE_SECONDS = 0.3  # for what follows a job's end: acknowledgements
 _READ = 50  # results that are read and held against what the site sent
 _PAUSE_SECONDS = (0.05, 0.35)  # between single jobs; varied, or a poller would always be met at the same moment
-_BARE_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,19 +148,7 @@ def _fetched_once(requests: Mapping[str, int], urls: Sequence[str]) -> None:
 
 
 def _bare(urls: Sequence[str]) -> tuple[Phase, float]:
-    command = [sys.executable, "-m", "bench.peers.bare"]
-    try:
-        done = subprocess.run(  # noqa: S603 - a program of the benchmark's own
-            command,
-            cwd=PROJECT,
-            input=json.dumps(urls).encode(),
-            capture_output=True,
-            check=True,
-            timeout=_BARE_SECONDS,
-        )
-    except subprocess.SubprocessError as error:
-        raise BenchError(f"bare requests: {error}") from error
-    told = json.loads(done.stdout)
+    told = told_by(["bench.peers.bare"], urls)
     if told["bytes"] != len(urls) * PAGE_BYTES:
         raise BenchError("bare requests: a page is missing")
     return Phase(jobs=len(urls), seconds=told["seconds"], cpu={WORKERS: told["cpu"]}), told["memory"]
