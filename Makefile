@@ -100,7 +100,7 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found. Install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "Python 3.11 or newer is needed; $(PYTHON) is not. Another: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing. On Debian or Ubuntu: sudo apt install python$(VERSION)-venv" >&2; exit 1; }
-	@echo "Making the environment .venv (once) ..."
+	@echo "Making the environment .venv (once) ..." >&2
 	@$(PYTHON) -m venv --clear .venv
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --retries 2 -r requirements-dev.txt >.venv/pip.log 2>&1 \
 	|| { grep -i '^error' .venv/pip.log | tail -1 >&2; \
