@@ -14,6 +14,9 @@ VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.ver
 INSTALLED = .venv/.installed-$(VERSION)
 RUN = .venv/bin/python
 
+# Tests that need no emulator share nothing but a file's own fixtures.
+ON_ALL_CORES = -n auto --dist loadfile
+
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -32,7 +35,7 @@ screenshots: $(INSTALLED) ## make the README's pictures of the page anew (needs 
 
 .PHONY: test
 test: $(INSTALLED) ## all tests: first those without an emulator, then those with one
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(ON_ALL_CORES)
 	$(RUN) -m pytest -m "emulator and not browser"
 
 .PHONY: browser
@@ -44,8 +47,7 @@ check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator,
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest --cov --cov-report=term --cov-fail-under=90 --ignore=tests/crash
-	$(RUN) -m pytest tests/crash
+	$(RUN) -m pytest $(ON_ALL_CORES) --cov --cov-report=term --cov-fail-under=90
 
 .PHONY: prove
 prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on two emulators (half an hour)

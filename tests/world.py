@@ -39,7 +39,7 @@ from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import Bucket
 from chalicelib.storage.items import decode_item
 from chalicelib.storage.protocol import Terms
-from chalicelib.storage.queue import Queue
+from chalicelib.storage.queue import MAX_VISIBILITY_SECONDS, Queue
 from chalicelib.storage.table import Table
 from local_stack import resources
 
@@ -379,7 +379,15 @@ def _clients(endpoint: str) -> dict[str, Any]:
         )
 
     plain = ("cloudformation", "dynamodb", "sqs")
-    return {service: client(service) for service in plain} | {"s3": client("s3", "s3v4")}
+    clients = {service: client(service) for service in plain} | {"s3": client("s3", "s3v4")}
+    if endpoint:
+        clients["sqs"].meta.events.register("provide-client-params.sqs.ChangeMessageVisibility", _stay_hidden)
+    return clients
+
+
+def _stay_hidden(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """An emulator's own clock is not the world's: a message must not come back before the world delivers it."""
+    return {**params, "VisibilityTimeout": MAX_VISIBILITY_SECONDS}
 
 
 @contextmanager
