@@ -47,8 +47,7 @@ check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator,
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest --cov --cov-report=term --cov-fail-under=90 --ignore=tests/crash
-	$(RUN) -m pytest $(ON_ALL_CORES) tests/crash
+	$(RUN) -m pytest $(ON_ALL_CORES) --cov --cov-report=term --cov-fail-under=90
 
 .PHONY: prove
 prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on two emulators (half an hour)
