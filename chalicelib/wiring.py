@@ -153,7 +153,7 @@ def user_agent(s: Settings) -> str:
 
 @functools.cache
 def _session() -> Any:
-    import botocore.session  # boto3's clients are its own; what boto3 puts around them is a tenth of a cold start
+    import botocore.session  # makes boto3's clients, without the time that boto3's import takes
 
     return botocore.session.get_session()  # one for all: each loads botocore's data anew
 
@@ -170,7 +170,7 @@ def _client(name: str) -> Any:
             retries={"mode": "standard", "total_max_attempts": 3},
             max_pool_connections=64,
             signature_version="s3v4" if name == "s3" else None,
-            # A tenth of a call's CPU. The tests' clients validate, and make the same calls.
+            # It takes CPU at each call. The tests' clients validate, and make the same calls.
             parameter_validation=False,
             user_agent="FetchQueue/1.0",  # one that is given is not put together anew for each call
         ),
