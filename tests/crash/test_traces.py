@@ -372,6 +372,18 @@ def test_a_failure_is_in_the_fetch_alone(s: Stage) -> None:
     end(s)
 
 
+def test_a_start_of_several_that_is_refused(s: Stage) -> None:
+    """Nothing of it has happened: who was too late joins, the others start alone."""
+    records = s.messages(URL, BAD)
+    several = s.run("several", records)
+    s.conductor.begin(several, READ)
+    _, one = s.message(BAD)
+    s.w.deliver(one)
+    s.conductor.finish(several)
+    assert s.w.site.requests == {URL: 1, BAD: 1}
+    end(s)
+
+
 def test_a_late_resume(s: Stage) -> None:
     """Two found the lease over; the second resumes on what it read long ago."""
     job_id, records = s.crashed()
