@@ -30,7 +30,7 @@ from chalicelib.api.read import PAGE
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.runner.fetcher import Fetcher, Limits
 from chalicelib.runner.outcome import Failure, Fetched, Sink
-from chalicelib.wiring import API_THREADS, RUNNER_THREADS
+from chalicelib.wiring import API_THREADS, RUNNER_THREADS, client_config
 from local_stack import emulator, sockets
 from local_stack.environment import HOST, KEY, REGION
 from tests.world import Site, World, world
@@ -252,10 +252,25 @@ class Bench:
         )
 
 
+def _as_deployed(client: Any) -> Any:
+    """A client like this one of the tests', made as the service makes its own."""
+    name = client.meta.service_model.service_name
+    if name == "cloudformation":
+        return client
+    return boto3.session.Session().client(
+        name,
+        region_name=REGION,
+        endpoint_url=client.meta.endpoint_url,
+        aws_access_key_id=KEY,
+        aws_secret_access_key=KEY,
+        config=client_config(name),
+    )
+
+
 @contextmanager
 def opened(endpoint: str, urls: Urls, settings: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Bench]:
     """A world on the emulator at `endpoint` that fetches over HTTP; without one, on moto, where nothing can."""
-    with world(endpoint=endpoint, **settings) as w:
+    with world(_as_deployed, endpoint=endpoint, **settings) as w:
         if endpoint:
             w.site = _Internet()
             w.wire()

@@ -83,7 +83,7 @@ class _Loads:
 
     def bare(self, case: Case, threads: int) -> Bare:
         urls = self._urls(case, BATCH * BATCHES[case.milliseconds] * max(1, threads // BATCH))
-        told = told_by(["bench.peers.bare", str(threads)], urls)
+        told = told_by(["bench.peers.bare", str(threads), "1"], urls)
         return Bare(len(urls), told["seconds"], told["cpu"])
 
     def runner(self, case: Case, aws_milliseconds: int, at_once: int) -> Taken:
@@ -182,7 +182,8 @@ def _worker(measured: dict[Case, Measured], note: str) -> Table:
             note,
             f"{AT_ONCE} invocations at once in one process have {AT_ONCE * BATCH} fetches in flight: {THREADS} threads",
             f"could be {THREADS / AT_ONCE / BATCH:.2f} times as fast. AWS is a stub on loopback, without TLS; its CPU",
-            "is not counted, the runner's calls to it are. A site of 0 ms measures CPU alone.",
+            "is not counted, the runner's calls to it are. Each process has one core, as a function of",
+            "less than 1,769 MB has at the most; a site of 0 ms measures CPU alone.",
         ],
     )
 

@@ -19,6 +19,8 @@ from chalicelib.settings import LAMBDA_RUNTIME_PORT, Settings
 from chalicelib.storage.protocol import Terms
 
 if TYPE_CHECKING:
+    from botocore.config import Config
+
     from chalicelib.api.service import Service
     from chalicelib.runner.run import Runner
     from chalicelib.storage.table import Table
@@ -160,20 +162,22 @@ def _session() -> Any:
 
 @functools.cache
 def _client(name: str) -> Any:
+    return _session().create_client(name, config=client_config(name))
+
+
+def client_config(name: str) -> Config:
+    """How the client of an AWS service is made."""
     from botocore.config import Config
 
-    return _session().create_client(
-        name,
-        config=Config(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            max_pool_connections=64,
-            signature_version="s3v4" if name == "s3" else None,
-            # It takes CPU at each call. The tests' clients validate, and make the same calls.
-            parameter_validation=False,
-            user_agent="FetchQueue/1.0",  # one that is given is not put together anew for each call
-        ),
+    return Config(
+        connect_timeout=2,
+        read_timeout=5,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=64,
+        signature_version="s3v4" if name == "s3" else None,
+        # It takes CPU at each call. The tests' clients validate, and make the same calls.
+        parameter_validation=False,
+        user_agent="FetchQueue/1.0",  # one that is given is not put together anew for each call
     )
 
 

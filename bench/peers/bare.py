@@ -1,6 +1,6 @@
 """The floor: `requests` with so many threads, 32 where nothing is said, that do nothing but fetch.
 
-    python -m bench.peers.bare [threads]
+    python -m bench.peers.bare [threads [cores]]
 
 Reads URLs as JSON from standard input, fetches them once, and prints what that took as JSON.
 """
@@ -16,13 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 from requests.adapters import HTTPAdapter
 
-from bench.peers.processes import memory_bytes
+from bench.peers.processes import memory_bytes, on_one_core
 
 THREADS = 32
 
 
-def main(threads: int = THREADS) -> None:
-    """Fetch what standard input names."""
+def main(threads: int = THREADS, cores: int = 0) -> None:
+    """Fetch what standard input names, on one core where that is said."""
+    if cores == 1:
+        on_one_core()
     urls: list[str] = json.load(sys.stdin)
     session = requests.Session()
     session.trust_env = False

@@ -152,6 +152,11 @@ def tree(root: int) -> list[int]:
     return found
 
 
+def on_one_core() -> None:
+    """Keep this process to one core, as a Lambda function of less than 1,769 MB has no more than one."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def cpu_seconds(roots: Iterable[int]) -> float:
     """CPU time of processes and of what they started, children that have ended and were waited for included.
 
