@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from bench import api, cost, fetch_overhead, stack, worker
-from bench.peers.errors import BenchError
+from bench.peers.errors import told
 from bench.peers.processes import interruptible
 from bench.tables import Table, machine
 
@@ -46,17 +46,12 @@ def main() -> None:
     }
     print(f"# Benchmarks\n\nOn {machine()}.\n", flush=True)
     began = time.monotonic()
-    try:
-        with interruptible():
-            for name, measure in parts.items():
-                print(f"{name} ...", file=sys.stderr, flush=True)
-                for table in measure():
-                    print(table, end="\n\n", flush=True)
-                print(f"{name}: done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: ended before it was done; nothing that it started is left")
+    with told(), interruptible():
+        for name, measure in parts.items():
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            for table in measure():
+                print(table, end="\n\n", flush=True)
+            print(f"{name}: done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(f"All of it took {(time.monotonic() - began) / 60:.1f} minutes.")
 
 

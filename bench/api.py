@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from chalice.app import Chalice
 
 from bench import aws
 from bench.lives import Bench, Urls, emulated, event_of, opened, site
-from bench.peers.errors import BenchError
+from bench.peers.errors import BenchError, told
 from bench.peers.processes import Disturbance, interruptible, told_by
 from bench.tables import Table, machine
 from bench.units import Tally
@@ -184,12 +183,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.api", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=RUNS, help="cold starts of each")
-    try:
+    with told():
         made = measure(parser.parse_args().runs)
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: ended before it was done; nothing that it started is left")
     print("\n\n".join(str(table) for table in made))
 
 

@@ -28,7 +28,7 @@ from typing import Any
 
 from bench.lives import RESULT_BYTES, URL_LENGTH, Bench, Life, Lives, Stage, Urls, deployed, emulated, opened, site
 from bench.peers import environment
-from bench.peers.errors import BenchError
+from bench.peers.errors import told
 from bench.prices import APART, GIB, MILLION, MONTH_DAYS, PRICES, Bill, Unit
 from bench.tables import Table, machine
 from bench.units import Compared, Tally
@@ -705,10 +705,8 @@ def main() -> None:
     parser.add_argument("--plot", action="store_true", help=f"draw {IMAGE.relative_to(ROOT)} too")
     given = parser.parse_args()
     print(f"{machine()}\n", flush=True)
-    try:
+    with told():
         made = measure(plot=IMAGE if given.plot else None)
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
     print("\n\n".join(str(table) for table in made))
 
 

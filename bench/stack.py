@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.peers import environment
-from bench.peers.errors import BenchError
+from bench.peers.errors import BenchError, told
 from bench.peers.processes import PROJECT, Disturbance, interruptible
 from bench.peers.report import Results, middle, speed_of_new, speed_of_slow, tables
 from bench.peers.runs import SLOW_MILLISECONDS, Figures, Load, run, run_bare
@@ -125,12 +125,8 @@ def main() -> None:
     runs, load = arguments.runs, Load(urls=arguments.urls, single_jobs=math.ceil(_SINGLE_JOBS / arguments.runs))
     if arguments.quick:
         runs, load = 1, _QUICK
-    try:
+    with told():
         made = measure(runs, arguments.peers, load=load, plot=arguments.plot)
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: ended before it was done; nothing that it started is left")
     print("\n\n".join(str(table) for table in made))
 
 

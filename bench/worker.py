@@ -20,7 +20,7 @@ from statistics import median
 from bench import aws
 from bench.invocations import WARM_UP, Taken
 from bench.peers.bare import THREADS
-from bench.peers.errors import BenchError
+from bench.peers.errors import told
 from bench.peers.processes import Disturbance, interruptible, told_by
 from bench.peers.site import Site, serving
 from bench.tables import Table, machine
@@ -214,12 +214,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=RUNS, help="how often everything is measured; medians are shown")
-    try:
+    with told():
         made = measure(parser.parse_args().runs)
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: ended before it was done; nothing that it started is left")
     print("\n\n".join(str(table) for table in made))
 
 
