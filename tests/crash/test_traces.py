@@ -192,6 +192,14 @@ class TestTheWindow:
 class TestSubmissions:
     """A message and its row."""
 
+    def test_a_batch_without_a_key_whose_first_write_is_repeated(self, s: Stage) -> None:
+        """What stands in its way is itself: nobody else can have its id."""
+        submit = s.post("submit", "/batches", {"urls": [URL]}, {})
+        submit.fault = Fault(0, Side.REPEATED)
+        s.conductor.run(submit)
+        assert s.ledger.accepted
+        end(s)
+
     def test_a_message_that_is_quicker_than_its_submission(self, s: Stage) -> None:
         """Whatever is on the queue at any moment of a submission, the job that is accepted runs."""
         submit = s.post("submit", "/jobs", {"url": URL})
