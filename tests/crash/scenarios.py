@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -66,6 +67,13 @@ class Stage:
         self.w.site.during = None
         self.ledger.excused[url] += 1
         return job_id, records
+
+    def note_death(self, asked_before: Counter[str]) -> None:
+        """An operation died; only what it asked a site for and did not bring to an end may be asked for once more."""
+        self.ledger.crashes += 1
+        fetches = [item for key, item in self.w.items().items() if key.startswith("FETCH#")]
+        running = {item["url"] for item in fetches if item["status"] == "running"}
+        self.ledger.excused.update(running & (self.w.site.requests - asked_before).keys())
 
     # The operations
 

@@ -19,11 +19,12 @@ def attempt(s: Stage, scenario: Scenario, fault: Fault | None, *, repeat: bool) 
     """One case; False when the operation has no such call."""
     (operation,) = scenario.make(s)
     operation.fault = fault
+    asked_before = s.w.site.requests.copy()
     s.conductor.run(operation)
     if fault is not None and operation.calls <= fault.call:
         return False
     if operation.crashed:
-        s.ledger.crashes += 1
+        s.note_death(asked_before)
     elif fault is not None:
         s.ledger.lost_answers += 1
     if repeat:
