@@ -136,9 +136,12 @@ class Runner:
         readable = [delivery.message for delivery in deliveries if delivery.message is not None]
         try:
             first = dict(zip(readable, self._look(readable), strict=True))
+            started = {} if dead_letter else self._start_together(deliveries, first, seconds_left)
         except Unavailable:
             return [delivery.message_id for delivery in deliveries]
-        started = {} if dead_letter else self._start_together(deliveries, first, seconds_left)
+        except Exception:  # a bug that one message meets must not bring back its neighbours: each goes alone
+            log.exception("messages could not be handled together")
+            first, started = {}, {}
 
         def handle(delivery: Delivery) -> bool:
             if delivery.message is None:
@@ -146,9 +149,9 @@ class Runner:
                 log.error("a message cannot be read", extra=which)
                 return dead_letter
             try:
-                seen = first[delivery.message]
+                seen = first.get(delivery.message)
                 end = self._run(delivery.message, seen, seconds_left, dead_letter, started.get(delivery))
-            except Exception:  # a bug that one message meets must not bring back its neighbours
+            except Exception:
                 log.exception("a message could not be handled", extra={"job_id": delivery.message.job_id})
                 return False
             if isinstance(end, Left):
@@ -188,7 +191,7 @@ class Runner:
     def _run(
         self,
         message: Message,
-        seen: Seen,
+        seen: Seen | None,
         seconds_left: Callable[[], float],
         dead_letter: bool,
         started: Job | None,
@@ -198,7 +201,7 @@ class Runner:
                 if started is not None:
                     end = self._begin(started)
                 else:
-                    end = self._lead(message, seen, seconds_left, dead_letter)
+                    end = self._lead(message, seen or self._look([message])[0], seconds_left, dead_letter)
             except Unavailable:
                 end = Left()
             if isinstance(end, Left):

@@ -210,6 +210,19 @@ def test_a_bug_brings_back_its_own_message_only(w: World) -> None:
     assert counts == {"queued": 0, "running": 1, "succeeded": 2, "failed": 0}
 
 
+def test_a_row_that_cannot_be_read_brings_back_its_own_message_only(w: World) -> None:
+    """Messages are looked up together; one whose row is spoilt is left, the others are done."""
+    job_ids = [job["id"] for job in w.submit_batch([URL, URL + "spoilt", URL + "b"])["jobs"]]
+    w.clients["dynamodb"].update_item(
+        TableName=w.names["TABLE_NAME"],
+        Key={"pk": {"S": f"JOB#{job_ids[1]}"}},
+        UpdateExpression="REMOVE submitted_at",
+    )
+    (left,) = w.run()
+    assert Message.parse(left["body"]) == Message(job_ids[1], w.items()[f"JOB#{job_ids[1]}"]["url_key"])
+    assert {w.job(job_ids[0])["status"], w.job(job_ids[2])["status"]} == {"succeeded"}
+
+
 class TestDeadLetters:
     """Whatever could not be done ends, and nothing that is done is undone."""
 
