@@ -13,9 +13,9 @@ logs.configure()
 app = Chalice(app_name="fetch-queue")
 
 if function_role() != "runner":
-    from chalicelib.api import routes
+    from chalicelib.api import serve
 
-    routes.register(app, wiring.service)
+    serve.register(app, wiring.service)
 
 
 @app.on_sqs_message(queue="Jobs", batch_size=10)

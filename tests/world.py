@@ -22,7 +22,7 @@ from chalice.local import LocalGateway, LocalGatewayException
 from chalice.test import HTTPResponse
 from moto import mock_aws
 
-from chalicelib.api import routes
+from chalicelib.api import serve
 from chalicelib.api.access import Gate
 from chalicelib.api.service import Service
 from chalicelib.jobs import access
@@ -162,7 +162,7 @@ class World:
             metrics=Metrics("runner", enabled=True, write=self.metrics.append),
         )
         self.app = Chalice(app_name="test")
-        routes.register(self.app, lambda: self.service)
+        serve.register(self.app, lambda: self.service)
         self.gateway = LocalGateway(self.app, Config.create())
 
     # Time and ids

@@ -1,4 +1,4 @@
-"""What a route is: where it answers, what answers there, and what the documentation says of it."""
+"""What a route is: where it answers, what answers there and what it is given, and what the documentation says of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,45 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from chalice.app import Response
+from chalice.app import Request, Response
 
+from chalicelib.api.access import Meter
 from chalicelib.api.problems import Kind
+from chalicelib.api.render import Renderer
+from chalicelib.api.service import Service
+from chalicelib.jobs.access import Access
 
 JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, as a route's function gets it."""
+
+    service: Service
+    request: Request
+    access: Access
+    query: Mapping[str, str]
+    render: Renderer
+
+    @property
+    def tenant(self) -> str:
+        """Who asks."""
+        return self.access.tenant
+
+    def meter(self) -> Meter:
+        """What counts the URLs that the request submits."""
+        return self.service.meter(self.access)
+
+    def header(self, name: str) -> str | None:
+        """A header of the request."""
+        value: str | None = self.request.headers.get(name)
+        return value
+
+    def raw_body(self) -> bytes:
+        """The request's body."""
+        body = self.request.raw_body
+        return body.encode() if isinstance(body, str) else body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,25 +1,15 @@
-"""The routes: a table, a function for each, and what they have in common. A route is parse, one call, render."""
+"""The routes: a function for each, and a table. A route is parse, one call, render."""
 
 from __future__ import annotations
 
-import functools
-import logging
 import math
-import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
-from chalice.app import Chalice, Request, Response
+from chalice.app import Response
 
-from chalicelib.api import delete, headers, page, problems, read, requests, result, submit
-from chalicelib.api.access import Meter
-from chalicelib.api.problems import ProblemError
-from chalicelib.api.render import Renderer
-from chalicelib.api.route import JSON, Answer, Route
-from chalicelib.api.service import Service
+from chalicelib.api import delete, page, problems, read, requests, result, submit
+from chalicelib.api.route import JSON, Answer, Call, Route
 from chalicelib.api.types import (
     BatchAccepted,
     BatchRequest,
@@ -28,51 +18,13 @@ from chalicelib.api.types import (
     JobRequest,
     JobView,
     LinkedJobView,
-    Problem,
 )
-from chalicelib.jobs.access import Access
-from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage.bucket import LINK_SECONDS
-
-log = logging.getLogger("fetch_queue.api")
 
 JOB_POLL_SECONDS = 1
 BATCH_POLL_SECONDS = (2, 10)  # grows with the batch's age; the first one with its size
-UNAVAILABLE_SECONDS = 5
 PAGE_POLICY = "Content-Security-Policy"
 LINES = "application/x-ndjson"
-_PREFIX = re.compile(r"/[A-Za-z0-9_-]+")
-PUBLIC = Access(tenant="")  # who asks for what is public is not looked at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request, as a route's function gets it."""
-
-    service: Service
-    request: Request
-    access: Access
-    query: Mapping[str, str]
-    render: Renderer
-
-    @property
-    def tenant(self) -> str:
-        """Who asks."""
-        return self.access.tenant
-
-    def meter(self) -> Meter:
-        """What counts the URLs that the request submits."""
-        return self.service.meter(self.access)
-
-    def header(self, name: str) -> str | None:
-        """A header of the request."""
-        value: str | None = self.request.headers.get(name)
-        return value
-
-    def raw_body(self) -> bytes:
-        """The request's body."""
-        body = self.request.raw_body
-        return body.encode() if isinstance(body, str) else body
 
 
 def create_jobs(call: Call) -> Response:
@@ -292,130 +244,6 @@ ROUTES = (
 )
 
 
-def register(app: Chalice, service: Callable[[], Service]) -> None:
-    """Serve every route by the app. `service` is called with the first request, never at import."""
-    # A text result may have any content type: none is sent as base64, none needs a matching Accept.
-    app.api.binary_types = []
-    app.register_middleware(_guarding(service), "http")
-    app.register_middleware(_reshape, "http")
-    for route in (*ROUTES, *_preflights()):
-        # A body's type is judged by `requests.body`, in our words; a request without one has none to judge.
-        app.route(route.path, methods=[route.method], name=route.view.__name__, content_types=["*/*"])(
-            _endpoint(app, route, service)
-        )
-
-
-def _endpoint(app: Chalice, route: Route, service: Callable[[], Service]) -> Callable[..., Response]:
-    @functools.wraps(route.view)
-    def answer(**path: str) -> Response:
-        request = app.current_request
-        if request is None:
-            raise RuntimeError("a route was called outside a request")
-        access = PUBLIC
-        try:
-            if not route.public:
-                access = service().gate.admit(request.headers.get("authorization"))
-            given = request.query_params
-            many = {} if given is None else {name: given.getlist(name) for name in given}
-            call = Call(
-                service=service(),
-                request=request,
-                access=access,
-                query=requests.query(many, route.query),
-                render=Renderer(prefix=_prefix(request, path), retention=service().rules.retention),
-            )
-            response = route.view(call, **path)
-        except ProblemError as error:
-            response = _problem(error.problem, error.headers)
-        except Unavailable:
-            if service().local:
-                log.error("table, queue or bucket does not answer; `make run` starts an emulator for them")
-            detail = f"Something that the service needs is away. Send the same again in {UNAVAILABLE_SECONDS} s."
-            away = problems.problem(problems.UNAVAILABLE, detail)
-            response = _problem(away, {"Retry-After": str(UNAVAILABLE_SECONDS)})
-        if access.token_id is not None or response.status_code == problems.UNAUTHORIZED.status:
-            # Who did what, should a token have come into wrong hands.
-            ids = path if access.token_id else {}  # strangers write no log of their own
-            about = {"token_id": access.token_id, "route": f"{route.method} {route.path}", **ids}
-            log.info("request", extra={**about, "status": response.status_code})
-        return response
-
-    return answer
-
-
-def _preflights() -> list[Route]:
-    """A route for each path that answers what a browser asks before a page of another origin may send a request."""
-    methods: dict[str, list[str]] = defaultdict(list)
-    queries: dict[str, list[str]] = defaultdict(list)
-    for route in ROUTES:
-        methods[route.path].append(route.method)
-        queries[route.path] += route.query
-
-    def view(allowed: str) -> Callable[..., Response]:
-        def preflight(call: Call, **_: str) -> Response:
-            let_in = headers.cors(call.service.origins, call.header("origin"))
-            if "Access-Control-Allow-Origin" in let_in:
-                return Response(body="", status_code=204, headers={**let_in, **headers.preflight(allowed)})
-            detail = f"Allowed here: {allowed}. Pages of other origins are let in by ALLOWED_ORIGINS."
-            return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), {"Allow": allowed})
-
-        return preflight
-
-    return [
-        Route(method="OPTIONS", path=path, view=view(", ".join(allowed)), query=queries[path], public=True)
-        for path, allowed in methods.items()
-    ]
-
-
-def _guarding(service: Callable[[], Service]) -> Callable[..., Response]:
-    def guard(event: Any, get_response: Callable[[Any], Response]) -> Response:
-        """Answer on this machine alone where the service is local, and give every answer its headers."""
-        let_in: Mapping[str, str] = {}
-        try:
-            made = service()
-        except Exception:  # settings that do not hold together: what Chalice does for a route, it does not here
-            log.exception("the service cannot be made")
-            response = _internal()
-        else:
-            let_in = headers.cors(made.origins, event.headers.get("origin"))
-            if made.local and not headers.is_loopback(event.headers.get("host")):
-                response = _problem(problems.problem(problems.MISDIRECTED, headers.NOT_THIS_MACHINE), {})
-            else:
-                response = get_response(event)
-        response.headers = headers.merged(response.headers, {**headers.SECURITY, **let_in})
-        return response
-
-    return guard
-
-
-def _reshape(event: Any, get_response: Callable[[Any], Response]) -> Response:
-    """Give Chalice's own errors the form of ours."""
-    response = get_response(event)
-    if response.status_code < 400 or response.headers.get("Content-Type") == problems.CONTENT_TYPE:
-        return response
-    allow = response.headers.get("Allow")
-    if response.status_code == problems.METHOD_NOT_ALLOWED.status and allow:
-        methods = ", ".join(method for method in str(allow).split(", ") if method != "OPTIONS")
-        detail = f"Allowed here: {methods}."
-        return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), {"Allow": methods})
-    if response.status_code == problems.MALFORMED.status:
-        return _problem(problems.problem(problems.MALFORMED, "The request is not HTTP as it should be."), {})
-    return _internal()
-
-
-def _internal() -> Response:
-    detail = "The request met a fault of ours. It is logged; try again, or try something else."
-    return _problem(problems.problem(problems.INTERNAL, detail), {})
-
-
-def _problem(problem: Problem, headers: Mapping[str, str]) -> Response:
-    return Response(
-        body=problems.render(problem),
-        status_code=problem.status,
-        headers={"Content-Type": problems.CONTENT_TYPE, "Cache-Control": "no-store", **headers},
-    )
-
-
 def _text(status: int, body: str, about: Mapping[str, str]) -> Response:
     return Response(body=body, status_code=status, headers={**about})
 
@@ -426,14 +254,6 @@ def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None =
         status_code=status,
         headers={"Content-Type": JSON, "Cache-Control": "no-store", **(headers or {})},
     )
-
-
-def _prefix(request: Request, path: Mapping[str, str]) -> str:
-    """What API Gateway's stage puts before our paths."""
-    whole: str = request.context.get("path") or ""
-    ours: str = request.context["resourcePath"].format(**path).removesuffix("/")
-    prefix = whole.removesuffix("/").removesuffix(ours) if whole.removesuffix("/").endswith(ours) else ""
-    return prefix if _PREFIX.fullmatch(prefix) else ""
 
 
 def _job_poll(shown: read.Shown) -> dict[str, str]:

@@ -12,7 +12,8 @@ from chalice.test import Client, HTTPResponse
 from chalicelib.api.access import REMEMBERED_MS
 from chalicelib.api.headers import SECURITY
 from chalicelib.api.route import Route
-from chalicelib.api.routes import ROUTES, register
+from chalicelib.api.routes import ROUTES
+from chalicelib.api.serve import register
 from chalicelib.api.service import Service
 from tests.world import DAY, SECOND, World, world
 
