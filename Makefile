@@ -34,7 +34,7 @@ screenshots: $(INSTALLED) ## make the README's pictures of the page anew (needs 
 	@$(RUN) -m tests.browser.screenshots
 
 .PHONY: test
-test: $(INSTALLED) ## all tests: first those without an emulator, then those with one
+test: $(INSTALLED) ## all tests but the browser's: first those without an emulator, then those with one
 	$(RUN) -m pytest --ignore=tests/crash
 	$(RUN) -m pytest $(PROOF)
 	$(RUN) -m pytest -m "emulator and not browser"

@@ -61,7 +61,7 @@ def file_of(stage: str, directory: Path = CHALICE) -> Path:
         raise DeploymentError("stage dev is this machine: make run. To deploy: make deploy STAGE=prod")
     file = directory / f"parameters-{stage}.json"
     if stage not in STAGES or not file.is_file():
-        known = sorted(path.stem.removeprefix("parameters-") for path in directory.glob("parameters-*.json"))
+        known = [known for known in STAGES if (directory / f"parameters-{known}.json").is_file()]
         raise DeploymentError(f"there is no stage {stage!r}; there is: {', '.join(known)}")
     return file
 

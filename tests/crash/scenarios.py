@@ -17,7 +17,6 @@ OTHER = "https://b.example/"
 BAD = "https://bad.example/"
 LARGE = "https://large.example/"
 KEY = {"Idempotency-Key": "k"}
-LATE_KEY = {"Idempotency-Key": "late"}
 
 
 @dataclass

@@ -16,8 +16,6 @@ from chalice.app import Chalice, Response
 
 from local_stack import chalice_server, sockets
 
-BODY = b'{"url": "x"}'
-
 
 def answer(body: str, status: int = 200, headers: dict[str, str | list[str]] | None = None) -> Response:
     return Response(body, status_code=status, headers={"Content-Type": "text/plain", **(headers or {})})
