@@ -172,6 +172,8 @@ class Command:
             text = default if limit is None else "none" if limit == UNLIMITED else f"{limit} URLs"
             rows.append([f"per {span}", text, f"{quota.used(span, self.now)} in this {span}"])
         print(_table(rows))
+        if tenant != LOCAL_TENANT and all(token.tenant != tenant for token in self.tokens.all()):
+            print(f"No token is of tenant {tenant}: check the name, or create one with --tenant {tenant}.")
         if quota.usage is None:
             print("Nothing was counted yet: URLs are counted only where there is a limit.")
 

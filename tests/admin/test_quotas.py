@@ -76,6 +76,16 @@ def test_a_change_touches_nothing_else(w: World, admin: Admin) -> None:
     }
 
 
+def test_a_tenant_that_nobody_is_of_may_be_misspelt(admin: Admin) -> None:
+    """It says so; the limit is set all the same, for the token may be made later."""
+    hint = "No token is of tenant acne: check the name, or create one with --tenant acne.\n"
+    admin.create("--tenant", "acme")
+    assert hint in admin.says("quota", "set", "acne", "--per-day", "5")
+    admin.create("--tenant", "acne")
+    assert table(admin.says("quota", "show", "acne"))["per day"].startswith("5 URLs")
+    assert hint not in admin.says("quota", "show", "acne")
+
+
 @pytest.mark.parametrize("given", [(), ("acme",)])
 def test_nothing_to_show(admin: Admin, given: tuple[str, ...]) -> None:
     """A tenant without limits of its own, of which nothing was counted."""
