@@ -70,21 +70,25 @@ def _inflated(pieces: Iterable[bytes], tick: Callable[[], object], *, zlib_only:
                 over = bool(members) and (zlib_only or not waiting.startswith(_GZIP_MAGIC))
                 engine = None if over else _engine(waiting, zlib_only=zlib_only)
                 continue
-            try:
-                out = engine.decompress(waiting, PIECE)
-            except zlib.error:
-                raise Undecodable from None
-            if out:
+            if out := _step(engine, waiting):
                 yield out
             waiting = engine.unused_data if engine.eof else engine.unconsumed_tail
             if engine.eof:
                 engine, members = None, members + 1
         if over:
             waiting = b""  # read to the end, so that the connection can be kept
-    while engine and (out := engine.decompress(b"", PIECE)):
+    while engine and (out := _step(engine, b"")):  # what it took in and had no room for
+        tick()
         yield out
-    if engine or (waiting and not members):  # within a member, or before the first
+    if (engine and not engine.eof) or (waiting and not members):  # within a member, or before the first
         raise CutShort
+
+
+def _step(engine: zlib._Decompress, waiting: bytes) -> bytes:
+    try:
+        return engine.decompress(waiting, PIECE)
+    except zlib.error:
+        raise Undecodable from None
 
 
 def _engine(start: bytes, *, zlib_only: bool) -> zlib._Decompress:

@@ -1,0 +1,93 @@
+"""Bodies undone where a piece ends in the middle of what the coding copies: the last bits are in already, and what they
+bring is not out yet."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+
+from chalicelib.runner.body import PIECE, CutShort, Undecodable, decoded
+
+SIZES = range(PIECE - 40, PIECE + 300)
+
+
+class Bits:
+    """A deflate stream by hand. RFC 1951, 3.1.1."""
+
+    def __init__(self) -> None:
+        self._bits = ""
+
+    def number(self, value: int, width: int) -> None:
+        """Least significant bit first."""
+        self._bits += f"{value:0{width}b}"[::-1]
+
+    def code(self, bits: str) -> None:
+        """A Huffman code, as it is written."""
+        self._bits += bits
+
+    def stream(self) -> bytes:
+        """The bytes so far, filled up with zeros."""
+        return bytes(int(self._bits[at : at + 8][::-1], 2) for at in range(0, len(self._bits), 8))
+
+
+def broken_after(literals: int) -> bytes:
+    """So many letters, 64 copies of 258, the block's end, and a block of a type that is none. RFC 1951, 3.2.7."""
+    bits = Bits()
+    for value, width in ((0, 1), (2, 2), (29, 5), (0, 5), (14, 4)):  # a dynamic block of 286 and 1 codes
+        bits.number(value, width)
+    for length in (0, 0, 1, *[0] * 12, 2, 0, 2):  # of the codes for a run of zeros, for 2, for 1
+        bits.number(length, 3)
+    run, one, two = "0", "10", "11"
+
+    def zeros(count: int) -> None:
+        bits.code(run)
+        bits.number(count - 11, 7)
+
+    zeros(65)
+    bits.code(two)  # the letter A
+    zeros(138)
+    zeros(52)
+    bits.code(two)  # the block's end
+    zeros(28)
+    bits.code(one)  # a copy of 258
+    bits.code(one)  # from one back
+    bits.code("10" * literals + "00" * 64 + "11")
+    bits.number(1, 1)
+    bits.number(3, 2)
+    return bits.stream()
+
+
+def body(sent: bytes, coding: str, step: int) -> bytes:
+    """What comes out when it arrives in pieces of so many bytes."""
+    pieces = (sent[at : at + step] for at in range(0, len(sent), step))
+    return b"".join(decoded(pieces, [coding], lambda: None))
+
+
+def deflated(data: bytes, kind: int) -> bytes:
+    """Compressed: 15 is with zlib's frame, 31 with gzip's, -15 with none."""
+    engine = zlib.compressobj(9, zlib.DEFLATED, kind)
+    return engine.compress(data) + engine.flush()
+
+
+@pytest.mark.parametrize("step", [1, 7, PIECE])
+@pytest.mark.parametrize(("coding", "kind"), [("gzip", 31), ("deflate", 15), ("deflate", -15)])
+def test_every_size_around_a_piece(coding: str, kind: int, step: int) -> None:
+    """It comes out whole, and one that lacks its last byte is cut short."""
+    for size in SIZES:
+        data = b"\0" * size
+        sent = deflated(data, kind)
+        assert body(sent, coding, step) == data, size
+        with pytest.raises(CutShort):
+            body(sent[:-1], coding, step)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_an_end_that_is_none_where_a_piece_is_full(coding: str) -> None:
+    """However the letters before it move the bits, it is said to be broken."""
+    for literals in range(1, 300):
+        raw = broken_after(literals)
+        sent = gzip.compress(b"")[:10] + raw if coding == "gzip" else raw
+        with pytest.raises(Undecodable):
+            body(sent, coding, PIECE)
