@@ -49,7 +49,7 @@ def of_stage(stage: str, overrides: Mapping[str, str] | None = None, directory: 
     settings, more = _settings(values)
     parameters = {name: str(body["Default"]) for name, body in declared.items()}
     parameters |= settings.stack_parameters | values
-    broken += more + settings_module.check(settings) + _limits(parameters, declared) + _functions(settings)
+    broken += more + settings_module.check(settings) + _limits(parameters, declared) + _functions(settings, parameters)
     if broken:
         raise DeploymentError(f"{file.name}: {'; '.join(broken)}")
     return parameters
@@ -112,7 +112,13 @@ def _limits(parameters: Mapping[str, str], declared: Mapping[str, Any]) -> list[
     return broken
 
 
-def _functions(s: Settings) -> list[str]:
+def _functions(s: Settings, parameters: Mapping[str, str]) -> list[str]:
+    broken = []
     if s.stage != DEV and s.visibility_seconds < _VISIBILITY_FACTOR * s.function_seconds:
-        return [f"VisibilitySeconds must be at least {_VISIBILITY_FACTOR} x FunctionSeconds, as Lambda asks"]
-    return []
+        broken.append(f"VisibilitySeconds must be at least {_VISIBILITY_FACTOR} x FunctionSeconds, as Lambda asks")
+    reserved, most = parameters["RunnerReservedConcurrency"], parameters["MaximumConcurrency"]
+    if reserved.isdigit() and most.isdigit() and int(reserved) < int(most):
+        broken.append(
+            f"RunnerReservedConcurrency must be at least MaximumConcurrency, {most}: a refusal counts as a delivery"
+        )
+    return broken

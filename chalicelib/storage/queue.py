@@ -36,7 +36,7 @@ class Message:
             match json.loads(body):
                 case {"v": 1, "kind": "fetch", "job_id": str(job_id), "url_key": str(url_key)} if job_id and url_key:
                     return Message(job_id, url_key)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         return None
 

@@ -44,6 +44,7 @@ def test_what_follows_is_computed(tmp_path: Path) -> None:
     [
         ({"FunctionSeconds": 10}, "FUNCTION_SECONDS must be at least FETCH_SECONDS"),
         ({"FunctionSeconds": "soon"}, "FunctionSeconds must be a whole number, not 'soon'"),
+        ({"RunnerReservedConcurrency": 19}, "RunnerReservedConcurrency must be at least MaximumConcurrency, 20: "),
         ({"VisibilitySeconds": 300}, "VisibilitySeconds must be at least 6 x FunctionSeconds"),
         ({"RunnerMemory": 64}, "RunnerMemory must be from 128 to 10240, not 64"),
         ({"RunnerMemory": "much"}, "RunnerMemory must be a whole number, not 'much'"),
