@@ -100,6 +100,7 @@ def runner() -> Runner:
             fetch_seconds=s.fetch_seconds,
             backoff_seconds=s.backoff_seconds,
             backoff_cap_seconds=s.backoff_cap_seconds,
+            visibility_seconds=s.visibility_seconds,
         ),
         clock=_clock,
         random=random.random,

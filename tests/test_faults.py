@@ -176,6 +176,15 @@ def test_a_conflict_at_finish_keeps_the_result(w: World) -> None:
     assert (w.job(job_id)["status"], w.site.requests[URL]) == ("succeeded", 1)
 
 
+def test_many_conflicts_at_finish_keep_the_result(w: World) -> None:
+    """Where a thousand jobs join a fetch as it ends, finish is tried for longer than other writes."""
+    job_id = w.submit(URL)["id"]
+    conflict = error(400, "TransactionConflictException")
+    with answered(w, "dynamodb", "UpdateItem", lambda number, params: conflict if number < 12 else None):
+        assert w.run() == []
+    assert (w.job(job_id)["status"], w.site.requests[URL]) == ("succeeded", 1)
+
+
 @pytest.mark.parametrize(
     ("service", "operation"),
     [
@@ -207,6 +216,26 @@ def test_a_table_that_fails_leaves_the_message(w: World, operation: str) -> None
     w.pass_time(w.settings.lease_ms)
     w.run_until_done()
     assert w.job(job_id)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("operation", ["BatchGetItem", "TransactWriteItems"])
+@pytest.mark.parametrize(("delivery", "pauses"), [(1, []), (2, [720]), (5, [5760]), (9, [43200])])
+def test_an_outage_does_not_use_up_the_deliveries(w: World, operation: str, delivery: int, pauses: list[int]) -> None:
+    """A message that meets it again stays away for twice as long, up to the twelve hours that SQS allows."""
+    w.submit(URL)
+    (message,) = w.receive()
+    message["attributes"] = {"ApproximateReceiveCount": str(delivery)}
+    asked: list[int] = []
+
+    def note(model: Any, params: Any, **_: Any) -> None:
+        asked.append(json.loads(params["body"])["VisibilityTimeout"])
+
+    events = w.clients["sqs"].meta.events
+    events.register("before-call.sqs.ChangeMessageVisibility", note, unique_id="note")
+    with answered(w, "dynamodb", operation, lambda number, params: error(500, "InternalServerError")):
+        assert w.deliver([message]) == [message]
+    events.unregister("before-call.sqs.ChangeMessageVisibility", unique_id="note")
+    assert asked == pauses
 
 
 def test_a_visibility_that_cannot_be_changed_is_no_harm(w: World) -> None:

@@ -155,6 +155,7 @@ class World:
                 fetch_seconds=self.settings.fetch_seconds,
                 backoff_seconds=self.settings.backoff_seconds,
                 backoff_cap_seconds=self.settings.backoff_cap_seconds,
+                visibility_seconds=self.settings.visibility_seconds,
             ),
             clock=lambda: self.now,
             random=lambda: 1.0,
@@ -286,10 +287,16 @@ class World:
         self.messages += fresh
         return fresh
 
-    def deliver(self, records: list[dict[str, Any]], *, dead_letters: bool = False) -> list[dict[str, Any]]:
+    def deliver(
+        self,
+        records: list[dict[str, Any]],
+        *,
+        dead_letters: bool = False,
+        seconds_left: Callable[[], float] | None = None,
+    ) -> list[dict[str, Any]]:
         """One invocation with these messages; acknowledged ones are gone, the left ones are the answer."""
         work = self.runner.run_dead_letters if dead_letters else self.runner.run_jobs
-        left = set(work(records, lambda: self.seconds_left))
+        left = set(work(records, seconds_left or (lambda: self.seconds_left)))
         self._acknowledge([m for m in self.messages if m in records and m["messageId"] not in left])
         return [record for record in records if record["messageId"] in left]
 

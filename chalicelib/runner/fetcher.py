@@ -127,7 +127,7 @@ class Fetcher:
             except Stopped as stopped:
                 if not exchange.reused or exchange.received or stopped.failure != failures.cut(answered=False):
                     raise
-            # The site closed a kept-alive connection as we sent: it never saw the request (RFC 9110, 9.2.2).
+            # The site closed a kept-alive connection as we sent. A GET may be repeated then (RFC 9110, 9.2.2), once.
             exchange = Exchange(deadline, host, fresh=True)
             return self._send(url, exchange)
         finally:

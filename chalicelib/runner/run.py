@@ -22,7 +22,7 @@ from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.storage import protocol
 from chalicelib.storage.bucket import Bucket, result_key
 from chalicelib.storage.calls import Parallel
-from chalicelib.storage.protocol import TRANSACTION_LIMIT, Operation
+from chalicelib.storage.protocol import TRANSACTION_LIMIT, Operation, Write
 from chalicelib.storage.queue import Message, Queue
 from chalicelib.storage.table import Table
 
@@ -55,6 +55,7 @@ class RetryPolicy:
     fetch_seconds: float
     backoff_seconds: float
     backoff_cap_seconds: float
+    visibility_seconds: float  # after which a message comes back by itself
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,11 +66,14 @@ class Delivery:
     receipt_handle: str
     message: Message | None  # None for one that cannot be read
     body: str
+    count: int  # how often the message was delivered, this time included
 
     @staticmethod
     def of(record: Mapping[str, Any]) -> Delivery:
         """The delivery of an SQS event's record."""
-        return Delivery(record["messageId"], record["receiptHandle"], Message.parse(record["body"]), record["body"])
+        count = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+        body = record["body"]
+        return Delivery(record["messageId"], record["receiptHandle"], Message.parse(body), body, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The message comes back: at this time, or when its visibility ends where no time is known."""
+    """The message comes back: at this time, or where none is known after a pause that doubles with each delivery."""
 
     until: int | None = None
 
@@ -138,6 +142,7 @@ class Runner:
             first = dict(zip(readable, self._look(readable), strict=True))
             started = {} if dead_letter else self._start_together(deliveries, first, seconds_left)
         except Unavailable:
+            self._parallel(lambda delivery: self._leave(queue, delivery, Left()), deliveries)
             return [delivery.message_id for delivery in deliveries]
         except Exception:  # a bug that one message meets must not bring back its neighbours: each goes alone
             log.exception("messages could not be handled together")
@@ -199,7 +204,7 @@ class Runner:
         with about(job_id=message.job_id):
             try:
                 if started is not None:
-                    end = self._begin(started)
+                    end = self._begin(started, seconds_left)
                 else:
                     end = self._lead(message, seen or self._look([message])[0], seconds_left, dead_letter)
             except Unavailable:
@@ -230,10 +235,10 @@ class Runner:
                     return Left(now)
                 case decisions.Start(job, dead):
                     if self._table.make(protocol.start(job, now=now, terms=self._table.terms, dead=dead)):
-                        return self._begin(job)
+                        return self._begin(job, seconds_left)
                 case decisions.Resume(fetch):
                     if self._table.make(protocol.resume(fetch, now=now, terms=self._table.terms)):
-                        return self._attempt(fetch.id, fetch.url, fetch.attempt + 1)
+                        return self._attempt(fetch.id, fetch.url, fetch.attempt + 1, seconds_left)
                 case decisions.Join(job, fetch_id):
                     if self._table.make(protocol.join(job, fetch_id)):
                         self._metrics.add(Metric.REUSED)
@@ -255,15 +260,21 @@ class Runner:
         """No request is sent that the worker might not live to see the end of."""
         return seconds_left() >= self._retries.fetch_seconds + MARGIN_SECONDS
 
-    def _begin(self, job: Job) -> Done | Left:
+    def _begin(self, job: Job, seconds_left: Callable[[], float]) -> Done | Left:
         """The first attempt of a fetch that was just started."""
         self._metrics.add(Metric.QUEUE_AGE, self._clock() - job.submitted_at)
-        return self._attempt(job.id, job.url, 1)
+        return self._attempt(job.id, job.url, 1, seconds_left)
 
-    def _attempt(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
+    def _attempt(self, fetch_id: str, url: str, attempt: int, seconds_left: Callable[[], float]) -> Done | Left:
         """Fetch, store, and end the attempt by a write that only its holder can make."""
         with about(fetch_id=fetch_id, attempt=attempt):
-            return self._fetch_and_end(fetch_id, url, attempt)
+            if self._has_time(seconds_left):
+                return self._fetch_and_end(fetch_id, url, attempt)
+            # The write that began the attempt took long. Another worker makes the next one, and need not wait for it.
+            now = self._clock()
+            if self._table.make(protocol.retry(fetch_id, attempt, until=now)):
+                return Left(now)
+            return _lost(self._table.fetch(fetch_id, now=now))
 
     def _fetch_and_end(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
         key = result_key(fetch_id, attempt)
@@ -283,7 +294,7 @@ class Runner:
         return self._fail_or_retry(fetch_id, attempt, outcome)
 
     def _finish(self, fetch_id: str, attempt: int, result: Result) -> Done | Left:
-        if self._table.make(protocol.finish(fetch_id, attempt, result, now=self._clock())):
+        if self._end(protocol.finish(fetch_id, attempt, result, now=self._clock())):
             self._metrics.add(Metric.FETCHED)
             self._metrics.add(Metric.BYTES, result.size)
             log.info("fetch succeeded", extra={"size": result.size, "http_status": result.http_status})
@@ -306,17 +317,27 @@ class Runner:
         now = self._clock()
         error = {"error_type": str(failure.error.type)}
         if seconds is None:
-            if self._table.make(protocol.fail(fetch_id, attempt, failure.error, now=now)):
+            if self._end(protocol.fail(fetch_id, attempt, failure.error, now=now)):
                 self._metrics.add(Metric.FAILED, error_type=failure.error.type)
                 log.info("fetch failed", extra=error)
                 return Done()
         else:
             until = now + int(seconds * 1000)
-            if self._table.make(protocol.retry(fetch_id, attempt, until=until)):
+            if self._end(protocol.retry(fetch_id, attempt, until=until)):
                 self._metrics.add(Metric.RETRIED)
                 log.info("attempt failed, another follows", extra={**error, "seconds": seconds})
                 return Left(until)
         return _lost(self._table.fetch(fetch_id, now=now))
+
+    def _end(self, write: Write) -> bool:
+        """Make the write that ends an attempt. Without it the site is asked again, so it is tried for twice as long.
+
+        Whoever reads after a refusal finds his own write, if that was made.
+        """
+        try:
+            return self._table.make(write)
+        except Unavailable:
+            return self._table.make(write)
 
     def _look(self, messages: Sequence[Message]) -> list[Seen]:
         """The first round's reading, one request for all: what a new job needs, whose own fetch cannot be there."""
@@ -328,10 +349,14 @@ class Runner:
         return self._table.seen_again(message.job_id, message.url_key, claimed_id, now=self._clock())
 
     def _leave(self, queue: Queue, delivery: Delivery, left: Left) -> None:
-        if left.until is None:
-            return
+        if left.until is not None:
+            seconds = (left.until - self._clock()) / 1000
+        elif delivery.count > 1:  # an outage must not use up the deliveries: ten of them last a day and a half
+            seconds = self._retries.visibility_seconds * 2 ** (delivery.count - 1)
+        else:
+            return  # it comes back by itself
         try:
-            queue.leave(delivery.receipt_handle, (left.until - self._clock()) / 1000)
+            queue.leave(delivery.receipt_handle, seconds)
         except Unavailable:
             log.warning("a message comes back later than it could", extra={"message_id": delivery.message_id})
 

@@ -103,6 +103,7 @@ BY_HAND = [
         "                    end = self._finish(fetch_id, attempt, self._result(outcome, key))\n"
         "                    upload.complete()\n                    return end\n",
     ),
+    Break("finish gives up early", RUN, "if self._end(protocol.finish(", "if self._table.make(protocol.finish("),
     Break("a loser's object stays", RUN, "        self._remove(result.key)\n        return _lost(own)", "        return _lost(own)"),
     Break(
         "a repeated finish removes its own object",

@@ -80,6 +80,15 @@ class Stage:
         """An invocation of the job runner."""
         return Operation(name, lambda: self.w.deliver(records))
 
+    def run_out_of_time(self, name: str, records: list[dict[str, Any]]) -> Operation:
+        """An invocation that has time for one decision, and none for the request that follows from it."""
+
+        def body() -> None:
+            seconds = iter([self.w.seconds_left])
+            self.w.deliver(records, seconds_left=lambda: next(seconds, 0.0))
+
+        return Operation(name, body)
+
     def run_later(self, name: str, records: list[dict[str, Any]], after: int) -> Operation:
         """An invocation that comes when so much time has passed."""
 
@@ -201,6 +210,11 @@ def run_several_new_urls(s: Stage) -> list[Operation]:
 def run_several_of_which_one_joins(s: Stage) -> list[Operation]:
     s.finished()
     return [s.run("run", s.messages(URL, OTHER, BAD))]
+
+
+@single
+def run_one_whose_start_takes_too_long(s: Stage) -> list[Operation]:
+    return [s.run_out_of_time("run", s.message()[1])]
 
 
 @single
@@ -418,6 +432,12 @@ def a_finish_after_a_lost_lease(s: Stage) -> list[Operation]:
     _, records = s.message()
     s.ledger.excused[URL] += 1
     return [s.run("slow", records), s.run_later("quick", records, s.w.settings.lease_ms)]
+
+
+@pair
+def a_start_that_takes_too_long_and_a_resume(s: Stage) -> list[Operation]:
+    _, records = s.message()
+    return [s.run_out_of_time("slow", records), s.run_later("quick", records, s.w.settings.lease_ms)]
 
 
 @pair

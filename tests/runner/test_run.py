@@ -95,6 +95,31 @@ def test_no_attempt_is_begun_without_the_time_for_it(w: World) -> None:
     assert w.run() == []
 
 
+@pytest.mark.parametrize("urls", [[URL], [URL, URL + "b"]])
+def test_no_request_is_sent_when_the_start_took_the_time_for_it(w: World, urls: list[str]) -> None:
+    """The fetch was begun, and the worker might not see its end: another one need not wait for the lease."""
+    w.submit_batch(urls)
+    seconds = iter([31.0])
+    messages = w.receive()
+    assert w.runner.run_jobs(messages, lambda: next(seconds, 30.9)) == [m["messageId"] for m in messages]
+    assert w.site.requests == {}
+    assert w.run() == []
+    assert w.site.requests == dict.fromkeys(urls, 1)
+
+
+def test_no_request_is_sent_when_a_resume_took_the_time_for_it(w: World) -> None:
+    """As after a start."""
+    job_id = w.submit(URL)["id"]
+    (message,) = w.receive()
+    crash(w, [message])
+    w.pass_time(LEASE)
+    seconds = iter([31.0])
+    assert w.runner.run_jobs([message], lambda: next(seconds, 30.9)) == [message["messageId"]]
+    assert w.site.requests == {URL: 1}
+    assert w.run() == []
+    assert (w.job(job_id)["status"], w.job(job_id)["attempts"]) == ("succeeded", 3)
+
+
 def test_the_tightest_settings_leave_time_for_an_attempt() -> None:
     """An invocation that has just read its messages may begin one, by whatever settings are accepted."""
     with world(fetch_seconds=5, connect_seconds=5, function_seconds=8) as w:
@@ -174,12 +199,19 @@ def test_the_same_message_twice_in_one_invocation(w: World) -> None:
 
 def test_a_message_that_cannot_be_read_is_left(w: World) -> None:
     """It does not hold up its neighbours, and ends with the dead letters."""
-    for body in ("", "no json", "[]", '{"v": 2, "kind": "fetch", "job_id": "x", "url_key": "y"}', '{"v": 1}'):
+    for body in (
+        "",
+        "no json",
+        "[]",
+        "[" * 100_000,
+        '{"v": 2, "kind": "fetch", "job_id": "x", "url_key": "y"}',
+        '{"v": 1}',
+    ):
         w.clients["sqs"].send_message(QueueUrl=w.names["QUEUE_URL"], MessageBody=body or " ")
     job_id = w.submit(URL)["id"]
     records = w.receive()
     left = w.deliver(records)
-    assert len(left) == 5
+    assert len(left) == 6
     assert w.job(job_id)["status"] == "succeeded"
     assert w.deliver(left, dead_letters=True) == []
 
