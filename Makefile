@@ -23,7 +23,7 @@ help: ## list the targets
 
 .PHONY: run
 run: $(INSTALLED) ## start the service here, emulator and all; Ctrl-C ends it. Settings: make run PORT=9000 WORKERS=2
-	@$(RUN) -m local_stack
+	@$(RUN) -m local_stack --makeflags "$$MAKEFLAGS"
 
 .PHONY: demo
 demo: $(INSTALLED) ## the main job in one go: submit, read, delete, each as a curl with its answer

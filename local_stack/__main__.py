@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from local_stack import environment
 from local_stack.errors import StackError
-from local_stack.stack import Options, Stack
+from local_stack.stack import KNOWN, Options, Stack
 
 _WATCH_SECONDS = 0.1
 
@@ -20,11 +21,13 @@ def main() -> None:
     """Run the stack until told to end."""
     parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__)
     parser.add_argument("--ready-file", type=Path, help="write URLs and process ids there, as JSON, once all is up")
+    parser.add_argument("--makeflags", default="", help="what make was called with: a setting that is none is refused")
     arguments = parser.parse_args()
     # All three end the stack the same way, wherever it is: starting, installing, or running.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
+        environment.refuse_unknown(arguments.makeflags, KNOWN)
         stack = Stack(os.environ, Options.from_environment(os.environ), _say)
     except StackError as error:
         sys.exit(f"Fetch Queue: {error}")

@@ -3,8 +3,10 @@ between processes on loopback."""
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from local_stack.errors import StackError
@@ -12,6 +14,8 @@ from local_stack.errors import StackError
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 KEY = "test"  # the emulator verifies presigned URLs against this key and this secret, and takes no others
+
+_TYPED = re.compile(r"(?<!\\) (\w+)=")
 
 # Set by Lambda or by this stack, never by a person.
 _OURS = ("FUNCTION_ROLE", "TABLE_NAME", "QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "BUCKET_NAME")
@@ -52,6 +56,17 @@ def number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
     if text.isascii() and text.isdigit() and int(text) <= most:
         return int(text)
     raise StackError(f"{name} must be a whole number up to {most}, not {text!r}")
+
+
+def refuse_unknown(makeflags: str, known: Collection[str]) -> None:
+    """Raise StackError for a variable on make's command line that is none of these: it would change nothing.
+
+    Make has what was typed in MAKEFLAGS, a space before each variable and a backslash before a value's own.
+    """
+    for name in _TYPED.findall(f" {makeflags}"):
+        if name not in known:
+            near = difflib.get_close_matches(name.upper(), known, 1)
+            raise StackError(f"there is no setting {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 EMULATOR_PORT = 4566  # the port that .chalice/config.json names for stage dev
 WORKERS = 2
 MOST_WORKERS = 64
+_SETTINGS = {field.name.upper() for field in fields(service_settings.Settings)}
+KNOWN = _SETTINGS | {"PORT", "EMULATOR_PORT", "SITE_PORT", "WORKERS", "LOG", "PYTHON"}  # the last one is make's own
 
 _START_SECONDS = 30.0
 _API_GRACE_SECONDS = 3.0  # a little more than each gives itself

@@ -9,7 +9,7 @@ import pytest
 
 from local_stack import environment, sockets
 from local_stack.errors import StackError
-from local_stack.stack import Options
+from local_stack.stack import KNOWN, Options
 
 
 def test_nothing_of_a_persons_aws_is_left() -> None:
@@ -88,3 +88,26 @@ def test_sockets_are_on_loopback_only() -> None:
         assert listener.getsockname()[0] == "127.0.0.1"
         assert listener.family == socket.AF_INET
         assert sockets.url_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("s -- PORT=9000 WINDOW_SECOND=60", "there is no setting WINDOW_SECOND; did you mean WINDOW_SECONDS?"),
+        (" -- port=9000", "there is no setting port; did you mean PORT?"),
+        ("FOO=1", "there is no setting FOO"),
+    ],
+)
+def test_a_misspelt_setting_does_not_pass_in_silence(flags: str, sentence: str) -> None:
+    """It was typed after make run, and would change nothing."""
+    with pytest.raises(StackError) as caught:
+        environment.refuse_unknown(flags, KNOWN)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "flags", ["", "rR", "w -- ALLOWED_ORIGINS=http://a.example,\\ PROT=http://b PORT=1 PYTHON=python3.13 LOG=0"]
+)
+def test_whatever_else_make_says_is_no_setting(flags: str) -> None:
+    """Its own flags, and what is inside a value."""
+    environment.refuse_unknown(flags, KNOWN)
