@@ -21,13 +21,13 @@ def main() -> None:
     """Run the stack until told to end."""
     parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__)
     parser.add_argument("--ready-file", type=Path, help="write URLs and process ids there, as JSON, once all is up")
-    parser.add_argument("--makeflags", default="", help="what make was called with: a setting that is none is refused")
+    parser.add_argument("--makeflags", default="", help="what make was called with: a misspelt setting is refused")
     arguments = parser.parse_args()
     # All three end the stack the same way, wherever it is: starting, installing, or running.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        environment.refuse_unknown(arguments.makeflags, KNOWN)
+        environment.refuse_misspelt(arguments.makeflags, KNOWN)
         stack = Stack(os.environ, Options.from_environment(os.environ), _say)
     except StackError as error:
         sys.exit(f"Fetch Queue: {error}")

@@ -58,15 +58,15 @@ def number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
     raise StackError(f"{name} must be a whole number up to {most}, not {text!r}")
 
 
-def refuse_unknown(makeflags: str, known: Collection[str]) -> None:
-    """Raise StackError for a variable on make's command line that is none of these: it would change nothing.
+def refuse_misspelt(makeflags: str, known: Collection[str]) -> None:
+    """Raise StackError for a variable on make's command line that is nearly one of these: it would change nothing.
 
     Make has what was typed in MAKEFLAGS, a space before each variable and a backslash before a value's own.
     """
     for name in _TYPED.findall(f" {makeflags}"):
-        if name not in known:
-            near = difflib.get_close_matches(name.upper(), known, 1)
-            raise StackError(f"there is no setting {name}" + (f"; did you mean {near[0]}?" if near else ""))
+        near = difflib.get_close_matches(name.upper(), known, 1, cutoff=0.7)
+        if near and name not in known:
+            raise StackError(f"there is no setting {name}; did you mean {near[0]}?")
 
 
 @contextmanager

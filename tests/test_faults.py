@@ -219,12 +219,33 @@ def test_a_table_that_fails_leaves_the_message(w: World, operation: str) -> None
 
 
 @pytest.mark.parametrize("operation", ["BatchGetItem", "TransactWriteItems"])
-@pytest.mark.parametrize(("delivery", "pauses"), [(1, []), (2, [720]), (5, [5760]), (9, [43200])])
-def test_an_outage_does_not_use_up_the_deliveries(w: World, operation: str, delivery: int, pauses: list[int]) -> None:
-    """A message that meets it again stays away for twice as long, up to the twelve hours that SQS allows."""
+@pytest.mark.parametrize(("delivery", "pauses"), [(1, []), (2, [720]), (5, [5760]), (9, [42240])])
+def test_an_outage_does_not_use_up_the_deliveries(
+    w: World, operation: str, delivery: int, pauses: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message that meets it again stays away for twice as long, up to what SQS allows."""
     w.submit(URL)
     (message,) = w.receive()
     message["attributes"] = {"ApproximateReceiveCount": str(delivery)}
+    with outage(w, operation) as asked:
+        assert w.deliver([message]) == [message]
+    assert asked == pauses
+    assert "a message comes back later than it could" not in caplog.text  # SQS took it
+
+
+def test_a_dead_letter_does_not_wait_longer_each_time(w: World) -> None:
+    """It has no deliveries to save, though it was delivered before."""
+    w.submit(URL)
+    (message,) = w.receive()
+    message["attributes"] = {"ApproximateReceiveCount": "11"}
+    with outage(w, "BatchGetItem") as asked:
+        assert w.deliver([message], dead_letters=True) == [message]
+    assert asked == []
+
+
+@contextmanager
+def outage(w: World, operation: str) -> Iterator[list[int]]:
+    """The table is away meanwhile; gives the visibilities that messages were left with."""
     asked: list[int] = []
 
     def note(model: Any, params: Any, **_: Any) -> None:
@@ -233,9 +254,8 @@ def test_an_outage_does_not_use_up_the_deliveries(w: World, operation: str, deli
     events = w.clients["sqs"].meta.events
     events.register("before-call.sqs.ChangeMessageVisibility", note, unique_id="note")
     with answered(w, "dynamodb", operation, lambda number, params: error(500, "InternalServerError")):
-        assert w.deliver([message]) == [message]
+        yield asked
     events.unregister("before-call.sqs.ChangeMessageVisibility", unique_id="note")
-    assert asked == pauses
 
 
 def test_a_visibility_that_cannot_be_changed_is_no_harm(w: World) -> None:

@@ -270,11 +270,7 @@ class Runner:
         with about(fetch_id=fetch_id, attempt=attempt):
             if self._has_time(seconds_left):
                 return self._fetch_and_end(fetch_id, url, attempt)
-            # The write that began the attempt took long. Another worker makes the next one, and need not wait for it.
-            now = self._clock()
-            if self._table.make(protocol.retry(fetch_id, attempt, until=now)):
-                return Left(now)
-            return _lost(self._table.fetch(fetch_id, now=now))
+            return Left()  # the write that began the attempt took long; when the message is back, the lease is over
 
     def _fetch_and_end(self, fetch_id: str, url: str, attempt: int) -> Done | Left:
         key = result_key(fetch_id, attempt)
@@ -351,7 +347,7 @@ class Runner:
     def _leave(self, queue: Queue, delivery: Delivery, left: Left) -> None:
         if left.until is not None:
             seconds = (left.until - self._clock()) / 1000
-        elif delivery.count > 1:  # an outage must not use up the deliveries: ten of them last a day and a half
+        elif queue is self._queue and delivery.count > 1:  # an outage must not use up the deliveries
             seconds = self._retries.visibility_seconds * 2 ** (delivery.count - 1)
         else:
             return  # it comes back by itself

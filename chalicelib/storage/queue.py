@@ -12,7 +12,8 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
 
 SEND_LIMIT = 10  # messages in a SendMessageBatch
-MAX_VISIBILITY_SECONDS = 43200  # SQS allows no more
+MAX_VISIBILITY_SECONDS = 43200  # SQS allows no more, counted from when the message was received
+LONGEST_LEAVE_SECONDS = MAX_VISIBILITY_SECONDS - 960  # which may be as long ago as an invocation takes, and a minute
 
 _VERSION = 1
 _KIND = "fetch"
@@ -57,8 +58,11 @@ class Queue:
         )
 
     def leave(self, receipt_handle: str, seconds: float) -> None:
-        """Let a message that was received come back after so long: in whole seconds, up, at least one."""
-        visibility = min(max(math.ceil(seconds), 1), MAX_VISIBILITY_SECONDS)
+        """Let a message that was received come back after so long: in whole seconds, up, at least one.
+
+        At most LONGEST_LEAVE_SECONDS: SQS refuses what goes beyond its limit, and the message would come back at once.
+        """
+        visibility = min(max(math.ceil(seconds), 1), LONGEST_LEAVE_SECONDS)
         with unavailable("leaving a message"):
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=visibility

@@ -95,19 +95,25 @@ def test_sockets_are_on_loopback_only() -> None:
     [
         ("s -- PORT=9000 WINDOW_SECOND=60", "there is no setting WINDOW_SECOND; did you mean WINDOW_SECONDS?"),
         (" -- port=9000", "there is no setting port; did you mean PORT?"),
-        ("FOO=1", "there is no setting FOO"),
+        ("PROT=1", "there is no setting PROT; did you mean PORT?"),
     ],
 )
 def test_a_misspelt_setting_does_not_pass_in_silence(flags: str, sentence: str) -> None:
     """It was typed after make run, and would change nothing."""
     with pytest.raises(StackError) as caught:
-        environment.refuse_unknown(flags, KNOWN)
+        environment.refuse_misspelt(flags, KNOWN)
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize(
-    "flags", ["", "rR", "w -- ALLOWED_ORIGINS=http://a.example,\\ PROT=http://b PORT=1 PYTHON=python3.13 LOG=0"]
+    "flags",
+    [
+        "",
+        "rR",
+        "w -- ALLOWED_ORIGINS=http://a.example,\\ PROT=http://b PORT=1 LOG=0",
+        "PIP_INDEX_URL=x HTTPS_PROXY=y SHELL=z PYTHON=p",
+    ],
 )
 def test_whatever_else_make_says_is_no_setting(flags: str) -> None:
     """Its own flags, and what is inside a value."""
-    environment.refuse_unknown(flags, KNOWN)
+    environment.refuse_misspelt(flags, KNOWN)

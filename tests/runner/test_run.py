@@ -97,12 +97,13 @@ def test_no_attempt_is_begun_without_the_time_for_it(w: World) -> None:
 
 @pytest.mark.parametrize("urls", [[URL], [URL, URL + "b"]])
 def test_no_request_is_sent_when_the_start_took_the_time_for_it(w: World, urls: list[str]) -> None:
-    """The fetch was begun, and the worker might not see its end: another one need not wait for the lease."""
+    """The fetch was begun, and the worker might not see its end: another one makes the request."""
     w.submit_batch(urls)
     seconds = iter([31.0])
     messages = w.receive()
     assert w.runner.run_jobs(messages, lambda: next(seconds, 30.9)) == [m["messageId"] for m in messages]
     assert w.site.requests == {}
+    w.pass_time(LEASE)
     assert w.run() == []
     assert w.site.requests == dict.fromkeys(urls, 1)
 
@@ -116,6 +117,7 @@ def test_no_request_is_sent_when_a_resume_took_the_time_for_it(w: World) -> None
     seconds = iter([31.0])
     assert w.runner.run_jobs([message], lambda: next(seconds, 30.9)) == [message["messageId"]]
     assert w.site.requests == {URL: 1}
+    w.pass_time(LEASE)
     assert w.run() == []
     assert (w.job(job_id)["status"], w.job(job_id)["attempts"]) == ("succeeded", 3)
 
