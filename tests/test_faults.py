@@ -253,9 +253,11 @@ def outage(w: World, operation: str) -> Iterator[list[int]]:
 
     events = w.clients["sqs"].meta.events
     events.register("before-call.sqs.ChangeMessageVisibility", note, unique_id="note")
-    with answered(w, "dynamodb", operation, lambda number, params: error(500, "InternalServerError")):
-        yield asked
-    events.unregister("before-call.sqs.ChangeMessageVisibility", unique_id="note")
+    try:
+        with answered(w, "dynamodb", operation, lambda number, params: error(500, "InternalServerError")):
+            yield asked
+    finally:
+        events.unregister("before-call.sqs.ChangeMessageVisibility", unique_id="note")
 
 
 def test_a_visibility_that_cannot_be_changed_is_no_harm(w: World) -> None:
