@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from functools import partial
+from http.client import HTTPResponse as HTTPClientResponse
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
@@ -85,8 +86,21 @@ class Guard:
             raise Stopped(failures.no_name_server(self.exchange.host)) from error
 
 
+class _Response(HTTPClientResponse):
+    """An answer whose head is that of the final answer: http.client alone skips no interim one but 100 (Continue)."""
+
+    def begin(self) -> None:
+        """Read heads up to the first that is not interim, such as 103 (Early Hints); RFC 9110, 15.2."""
+        super().begin()
+        while 102 <= self.status <= 199:  # 101 (Switching Protocols) would be final, if anybody had asked for it
+            self.headers = self.msg = cast(Any, None)  # or the next head is not read
+            super().begin()
+
+
 class GuardedHTTPConnection(HTTPConnection):
     """A connection to a judged address of its host."""
+
+    response_class = _Response
 
     def __init__(self, *args: Any, guard: Guard, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -116,6 +130,10 @@ class GuardedHTTPConnection(HTTPConnection):
                         self.sock = None
                     failure = self._failure(error, exchange.host, guard.connect_seconds)
                 else:
+                    if isinstance(self.sock, ssl.SSLSocket):
+                        # A body without a length ends with the site's closing alert; without one it is cut short
+                        # (RFC 9112, 9.8).
+                        cast(Any, self.sock).suppress_ragged_eofs = False
                     self.sock = cast(Any, TimedSocket(cast(Any, self.sock), guard))
                     return
         finally:

@@ -620,6 +620,28 @@ def test_tls(authority: trustme.CA, trusted: ssl.SSLContext) -> None:
     fetcher.close()
 
 
+def test_a_body_without_a_length_over_tls(authority: trustme.CA, trusted: ssl.SSLContext) -> None:
+    """It is whole when the site says that it ends, and cut short when the connection just ends."""
+
+    def answer(visit: Visit) -> None:
+        visit.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it")
+        if visit.target == "/whole":
+            assert isinstance(visit.sock, ssl.SSLSocket)
+            visit.send(b", and the rest")
+            visit.sock.unwrap()
+        raise Close
+
+    fetcher = make(tls=trusted)
+    with site(answer, tls=_server(authority.issue_cert("a.test"))) as running:
+        sink = Kept()
+        assert isinstance(fetcher.fetch(f"https://a.test:{running.port}/whole", sink), Fetched)
+        assert sink.body == b"half of it, and the rest"
+        outcome = fetcher.fetch(f"https://a.test:{running.port}/cut", Kept())
+    assert isinstance(outcome, Failure)
+    assert (outcome.error.type, outcome.retryable) == (ErrorType.CONNECTION, True)
+    fetcher.close()
+
+
 def test_certificates_that_do_not_pass(authority: trustme.CA, trusted: ssl.SSLContext) -> None:
     """Each with a sentence of its own; and never retried."""
     old = authority.issue_cert(
@@ -843,9 +865,36 @@ def test_an_answer_that_has_begun_is_not_asked_for_again(fetcher: Fetcher) -> No
     assert running.connections == 1
 
 
+def test_interim_answers(fetcher: Fetcher) -> None:
+    """They come before the answer, however many, and are none; their headers are not the answer's."""
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nETag: early\r\n\r\n"
+    several = b"HTTP/1.1 100 Continue\r\n\r\n" + early + b"HTTP/1.1 102 Processing\r\n\r\n" + early
+    for before in (early, several):
+        with site(always(before + response(b"the answer"))) as running:
+            for _ in range(2):
+                sink = Kept()
+                outcome = fetcher.fetch(running.url, sink)
+                assert isinstance(outcome, Fetched)
+                assert (outcome.http_status, outcome.headers, sink.body) == (200, {}, b"the answer")
+        assert running.connections == 1
+
+
+def test_interim_answers_without_end(fetcher: Fetcher) -> None:
+    """They count as one head."""
+
+    def answer(visit: Visit) -> None:
+        while True:
+            visit.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+
+    with site(answer) as running:
+        outcome = fetcher.fetch(running.url, Kept())
+    assert isinstance(outcome, Failure)
+    assert outcome.error.type is ErrorType.INVALID_RESPONSE
+
+
 def test_the_next_fetch_does_not_get_what_the_last_one_left(fetcher: Fetcher) -> None:
     """A connection goes back to its pool only after a whole answer."""
-    first = [response(b"x" * 100, 404), response(b"", 103), response(b"x" * 100, 302), response(b"x" * 99_999)]
+    first = [response(b"x" * 100, 404), response(b"", 101), response(b"x" * 100, 302), response(b"x" * 99_999)]
     for left in first:
         answers = {"/left": left, "/": response(b"fresh")}
         with site(paths(answers)) as running:
