@@ -170,15 +170,23 @@ def client_config(name: str) -> Config:
     """How the client of an AWS service is made."""
     from botocore.config import Config
 
+    of_s3: dict[str, Any] = {
+        "signature_version": "s3v4",
+        # Links name the bucket's region. Without this they go by the global name, which knows no new bucket for hours,
+        # and none at all in regions that were opened since 2019.
+        "s3": {"addressing_style": "virtual"},
+        # The signature covers each body. A part's checksum would have to be declared with its upload, too.
+        "request_checksum_calculation": "when_required",
+    }
     return Config(
         connect_timeout=2,
         read_timeout=5,
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=64,
-        signature_version="s3v4" if name == "s3" else None,
         # It takes CPU at each call. The tests' clients validate, and make the same calls.
         parameter_validation=False,
         user_agent="FetchQueue/1.0",  # one that is given is not put together anew for each call
+        **(of_s3 if name == "s3" else {}),
     )
 
 

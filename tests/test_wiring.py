@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import threading
 from dataclasses import replace
+from typing import Any
 
+import botocore.session
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 
 from chalicelib.settings import Settings
-from chalicelib.wiring import Threads, address_policy, user_agent
+from chalicelib.storage.bucket import PART_BYTES, Bucket
+from chalicelib.wiring import Threads, address_policy, client_config, user_agent
 
 
 def test_threads_work_at_the_same_time_and_answer_in_order() -> None:
@@ -48,3 +55,56 @@ def test_sites_learn_who_asks() -> None:
     """The User-Agent names the service, and whom to write to where that is set."""
     assert user_agent(Settings()) == "FetchQueue/1.0"
     assert user_agent(replace(Settings(), contact_url="https://example.com/bot")).endswith("(+https://example.com/bot)")
+
+
+def s3_client(region: str, endpoint: str | None = None) -> Any:
+    """The service's client of S3, with credentials of nobody."""
+    return botocore.session.Session().create_client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=client_config("s3"),
+    )
+
+
+def test_links_lead_to_the_buckets_own_region() -> None:
+    """The global name, which is us-east-1's, would redirect, which a signature does not survive, or refuse."""
+    for region, named in (("us-east-1", ""), ("eu-central-1", ".eu-central-1"), ("eu-south-1", ".eu-south-1")):
+        bucket = Bucket(s3_client(region), "results-of-mine")
+        assert bucket.origin == f"https://results-of-mine.s3{named}.amazonaws.com"
+        assert bucket.link("results/1").startswith(f"{bucket.origin}/results/1?")
+    assert Bucket(s3_client("eu-south-1", "http://127.0.0.1:4566"), "mine").origin == "http://127.0.0.1:4566"
+
+
+def test_what_is_stored_is_covered_by_its_signature() -> None:
+    """In one request or in parts. A checksum of a part that its upload did not declare is none that S3 must take."""
+    sent: list[AWSPreparedRequest] = []
+
+    def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        sent.append(request)
+        created = b"<R><UploadId>1</UploadId></R>" if request.url.endswith("?uploads") else b"<R/>"
+        return AWSResponse(request.url, 200, HTTPHeaders.from_dict({"ETag": "1"}), Raw(created))
+
+    client = s3_client("eu-central-1")
+    client.meta.events.register("before-send.s3", answer)
+    bodies = [b"small", b"a" * PART_BYTES, b"b"]
+    with Bucket(client, "results").create_result("small") as upload:
+        upload.write(bodies[0])
+        upload.complete()
+    with Bucket(client, "results").create_result("large") as upload:
+        upload.write(bodies[1] + bodies[2])
+        upload.complete()
+    stored = [request for request in sent if request.method == "PUT"]
+    signed = [request.headers["X-Amz-Content-SHA256"] for request in stored]
+    assert signed == [hashlib.sha256(body).hexdigest().encode() for body in bodies]
+    assert not [name for request in sent for name in request.headers if "checksum" in name.lower() or "trailer" in name]
+
+
+class Raw(io.BytesIO):
+    """A body as botocore reads one."""
+
+    def stream(self) -> list[bytes]:
+        """All of it."""
+        return [self.read()]
