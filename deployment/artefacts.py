@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 from deployment.account import Account, said_in_a_line
 from deployment.package import Package
 
-_KEEP_DAYS = 90  # of a package that was replaced; Lambda has its own copy
 _ABSENT = ("404", "NoSuchBucket", "NotFound", "NoSuchKey")
 
 
@@ -45,7 +44,7 @@ def _there(ask: Callable[[], object]) -> bool:
 
 
 def _create(account: Account, bucket: str) -> None:
-    """Private, encrypted, over TLS only, and emptied of what nobody deploys any more."""
+    """Private, encrypted and over TLS only. Nothing in it expires: a rollback asks for the package before."""
     # us-east-1 is the one region that must not be named.
     where = {} if account.region == "us-east-1" else {"LocationConstraint": account.region}
     account.s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
@@ -72,5 +71,3 @@ def _create(account: Account, bucket: str) -> None:
         ],
     }
     account.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(only_over_tls))
-    rule = {"ID": "replaced", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": _KEEP_DAYS}}
-    account.s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
