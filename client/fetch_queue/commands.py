@@ -6,12 +6,14 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from fetch_queue import console, options
 from fetch_queue.client import FetchQueue, is_of_batch
 from fetch_queue.codes import Exit
+from fetch_queue.download import Downloaded
 from fetch_queue.models import FAILED, Batch, Job
 from fetch_queue.submission import submit
 
@@ -99,18 +101,14 @@ def result(service: options.Service, any_id: str, output: Path | None, in_json: 
     queue = service.queue()
     job_id = _job_id(queue, any_id)
     if output is None or not to_file:
-        with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
-            queue.download(job_id, spool)
-            spool.seek(0)
-            shutil.copyfileobj(spool, sys.stdout.buffer)
+        _copy(queue, job_id, sys.stdout.buffer)
         return Exit.OK
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        with partial.open("w+b") as file:
-            written = queue.download(job_id, file)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    target = output.resolve()
+    if target.exists() and not target.is_file():  # a device or a pipe, which must not become a file
+        with target.open("wb") as file:
+            written = _copy(queue, job_id, file)
+    else:
+        written = _save(queue, job_id, target)
     if in_json:
         about = {"size": written.size, "sha256": written.sha256, "content_type": written.content_type}
         console.document({"id": job_id, "file": str(output), **about})
@@ -133,6 +131,28 @@ def delete(service: options.Service, any_id: str, in_json: bool) -> int:
     else:
         console.err(f"{any_id} is gone for good.")
     return Exit.OK
+
+
+def _copy(queue: FetchQueue, job_id: str, to: BinaryIO) -> Downloaded:
+    """Write a result to what takes bytes one after the other, once it is whole."""
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
+        written = queue.download(job_id, spool)
+        spool.seek(0)
+        shutil.copyfileobj(spool, to)
+    to.flush()
+    return written
+
+
+def _save(queue: FetchQueue, job_id: str, target: Path) -> Downloaded:
+    """Put a result in a file's place, once it is whole."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("w+b") as file:
+            written = queue.download(job_id, file)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return written
 
 
 def _job_id(queue: FetchQueue, any_id: str) -> str:

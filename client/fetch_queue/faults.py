@@ -13,7 +13,8 @@ from requests import Response
 from fetch_queue.errors import FieldProblem, ProblemError
 
 NOT_NOW = (429, 503)  # with Retry-After
-GATEWAY = (502, 504)  # whether the request was served is not known
+GATEWAY = (502, 504)
+UNSURE = (*GATEWAY, 503)  # what was asked for may have been done, by then or in part
 
 
 class Lost(Exception):

@@ -178,6 +178,6 @@ def _check_head(path: Path, head: Record, service: str, urls: int) -> None:
         raise ManifestError(f"{path} is of the service at {head.get('service')}, not of {service}; see --url")
     if head.get("urls") != urls:
         raise ManifestError(
-            f"{path} is of {head.get('urls'):,} URLs, and these are {urls:,}. "
+            f"{path} is of {head.get('urls')} URLs, and these are {urls:,}. "
             "Give the same list, or begin anew with another directory or manifest."
         )

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -25,10 +26,11 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a URL may have characters that the terminal has not
     code = run(sys.argv[1:], World(Timing()))
-    if code in (Exit.INTERRUPTED, Exit.UNREACHABLE, Exit.REFUSED):
+    if code != Exit.OK:
         # Downloads that are under way would be waited for, up to a minute each; what they wrote is no result yet.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # of a disk that is full, which the code says already
+                stream.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -52,9 +54,7 @@ def run(arguments: Sequence[str], world: World) -> int:
         return _tell(_in_words(error), error, Exit.FAILED if error.name == "job-failed" else Exit.REFUSED)
     except FetchQueueError as error:
         return _tell(str(error), error, Exit.UNREACHABLE)
-    except BrokenPipeError:
-        # Who read the output has gone. Python would complain when it flushes the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # which is what click makes of an output that nobody reads any more
         return Exit.FAILED
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fetch_queue import console, options
 from fetch_queue.codes import Exit
-from fetch_queue.errors import FetchQueueError
+from fetch_queue.errors import FetchQueueError, ProblemError
 from fetch_queue.folder import Folder
 from fetch_queue.lists import MOST_URLS, ListError, cut, gather
 from fetch_queue.manifest import Manifest
@@ -101,7 +101,10 @@ def submit(
             else:
                 run.note()
     except (FetchQueueError, OSError, KeyboardInterrupt) as error:
-        if path is not None:
+        if isinstance(error, ProblemError) and any(problem.pointer == "/urls" for problem in error.errors):
+            anew = f", and another directory or manifest: the batches of {path} are cut" if path else ""
+            error.add_note(f"Begin anew with a smaller --batch-size{anew}.")
+        elif path is not None:
             error.add_note(f"The same command again goes on from here; what it needs is in {path}.")
         elif teller.batches:
             error.add_note(

@@ -17,13 +17,13 @@ from requests import PreparedRequest, Response
 from requests.exceptions import SSLError
 
 from fetch_queue.errors import ProblemError, UnexpectedAnswer, Unreachable
-from fetch_queue.faults import GATEWAY, Lost, again, lost, reason, refusal, shown
+from fetch_queue.faults import UNSURE, Lost, again, lost, reason, refusal, shown
 from fetch_queue.patience import FIRST_CONTACT, GIVE_UP_AFTER, Notice, Patience, Timing, seconds
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0  # of silence; API Gateway answers within 29
 REDIRECTS = (301, 302, 303, 307, 308)
-MOST_REDIRECTS = 5  # of a link; a new bucket's leads to its region
+MOST_REDIRECTS = 5  # of a link
 AS_IT_IS = {"Accept-Encoding": "identity"}  # so that what is counted and hashed is what was fetched
 DIRECT = {"http": "", "https": "", "all": ""}
 
@@ -107,7 +107,7 @@ class Transport:
                 )
             if not again(problem):
                 raise problem
-            lost = lost or problem.status in GATEWAY
+            lost = lost or problem.status in UNSURE
             patience.wait(
                 f"{self.url}: {problem.detail}" if problem.name else problem.detail, self.retry_after(response)
             )

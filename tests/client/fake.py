@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,6 +50,7 @@ class Fault:
     body: bytes | None = None  # None: a problem
     name: str = "unavailable"
     detail: str = "Something is away."
+    effect: Callable[[], object] = lambda: None  # what the request did all the same
 
 
 LOST = Fault()
@@ -234,6 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.fault = self.service.fault(f"{self.command} {self.path}")
         if self.fault is not None and self.fault.status:
             fault = self.fault
+            fault.effect()
             if fault.body is None:
                 self._answer(fault.status, problem(fault.status, fault.name, fault.detail), fault.headers)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import socketserver
 import ssl
@@ -124,6 +125,16 @@ def test_a_deletion_whose_answer_was_lost(service: Service, queue: FetchQueue) -
     assert job_id in service.deleted
     with pytest.raises(ProblemError):
         queue.delete(job_id)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_deletion_whose_answer_says_nothing(service: Service, queue: FetchQueue, status: int) -> None:
+    """It may have been carried out, whatever it was that failed after it."""
+    job_id = queue.submit(URLS[:1]).jobs[0].id
+    deleting = functools.partial(service.deleted.add, job_id)
+    service.fail(f"DELETE /jobs/{job_id}", Fault(status, {"Retry-After": "1"}, effect=deleting))
+    queue.delete(job_id)
+    assert job_id in service.deleted
 
 
 def test_nobody_there(time: Time) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,23 @@ def test_result(service: Service, command: Command, batch_id: str, tmp_path: Pat
     assert ran == Ran(0, "", f"{file}: 30 B, text/plain; charset=utf-8\n")
     assert file.read_text() == f"This is {A}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_result_into_what_is_no_file(service: Service, command: Command, batch_id: str, tmp_path: Path) -> None:
+    """A link is followed and stays; a pipe is written to and stays."""
+    finish(service)
+    file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(file)
+    assert command("result", f"{batch_id}-0", "-o", str(link)).code == 0
+    assert link.is_symlink()
+    assert file.read_text() == f"This is {A}\n"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    ran = command("result", f"{batch_id}-0", "-o", str(pipe), "--json")
+    assert (ran.code, json.loads(ran.out)["size"]) == (0, 30)
+    assert os.read(reader, 1000).decode() == f"This is {A}\n"
+    os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_result_of_a_batch(service: Service, command: Command, batch_id: str) -> None:

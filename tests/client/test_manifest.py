@@ -95,6 +95,15 @@ def test_another_list_is_refused(tmp_path: Path, urls: list[str], says: str) -> 
     assert path.read_bytes() == before
 
 
+def test_a_damaged_head_is_refused(tmp_path: Path) -> None:
+    """As another list is."""
+    path = tmp_path / "m"
+    manifest(path).close()
+    path.write_text(path.read_text().replace('"urls": 5', '"uuu": 5'))
+    with pytest.raises(ManifestError, match="is of None URLs"):
+        manifest(path)
+
+
 def test_another_service_is_refused(tmp_path: Path) -> None:
     """It knows none of the batches."""
     manifest(tmp_path / "m").close()

@@ -134,7 +134,9 @@ def test_help(command: Command) -> None:
 # As a process
 
 
-def start(service: Service, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+def start(
+    service: Service, *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     """The program, as `python -m client` from the repository's root."""
     return subprocess.Popen(
         [sys.executable, "-m", "client", *arguments],
@@ -146,7 +148,7 @@ def start(service: Service, *arguments: str, stderr: int = subprocess.PIPE) -> s
             "TERM": "xterm",
             "COLUMNS": "100",
         },
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=stderr,
     )
 
@@ -200,6 +202,18 @@ def test_a_bar_on_a_terminal(service: Service) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert re.search(r"Fetched .*1/2.*1 failed", text)
     assert "2 URLs: 1 rejected, 1 succeeded" in text or "2 URLs: 1 succeeded, 1 rejected" in text
+
+
+def test_a_full_disk(service: Service, command: Command) -> None:
+    """4, in a line, for what is printed and for a result."""
+    command("submit", A)
+    batch_id = next(iter(service.batches.values())).id
+    command("status", batch_id)
+    for arguments in (["--help"], ["batch", batch_id], ["result", batch_id]):
+        with Path("/dev/full").open("wb") as full:
+            process = start(service, *arguments, stdout=full.fileno())
+        _, err = process.communicate(timeout=20)
+        assert (process.returncode, err.decode()) == (4, "fetch-queue: No space left on device\n"), arguments
 
 
 def test_a_reader_that_goes_away(service: Service, command: Command) -> None:

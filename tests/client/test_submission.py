@@ -291,6 +291,26 @@ def test_a_quota_is_waited_for(service: Service, command: Command, time: Time) -
     assert ran.err == f"{service.url}: You may submit 10 URLs a minute. Trying again in 61 s, for 300 s at most.\n"
 
 
+def test_a_quota_below_the_batches(service: Service, command: Command, tmp_path: Path) -> None:
+    """What was cut too large stays so: it is said how to begin anew, and that works."""
+    urls = [f"https://example.com/{number}" for number in range(30)]
+    refusal = {
+        "type": "https://fetch-queue.dev/problems/invalid-request",
+        "detail": "30 URLs are more than the 20 that you may submit in a minute. Split them.",
+        "errors": [{"pointer": "/urls", "detail": "Too many."}],
+    }
+    service.fail("POST /batches", Fault(422, body=json.dumps(refusal).encode()))
+    ran = command("submit", *urls, "--output", str(tmp_path / "first"))
+    path = tmp_path / "first" / "manifest.jsonl"
+    assert ran.code == 3
+    assert ran.err.splitlines() == [
+        "fetch-queue: 30 URLs are more than the 20 that you may submit in a minute. Split them.",
+        f"Begin anew with a smaller --batch-size, and another directory or manifest: the batches of {path} are cut.",
+    ]
+    assert command("submit", *urls, "--output", str(tmp_path / "second"), "--batch-size", "20").code == 0
+    assert [len(batch.urls) for batch in service.batches.values()] == [20, 10]
+
+
 def test_a_quota_of_tomorrow_is_not(service: Service, command: Command, time: Time, tmp_path: Path) -> None:
     """The exit code is 4, and how to go on is said."""
     service.fail("POST /batches", Fault(429, {"Retry-After": "40000"}, name="quota-exceeded", detail="None left."))
