@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
@@ -111,6 +112,38 @@ def test_a_service_that_is_away(stack: Running, visit: Visit, fresh: Fresh) -> N
     visitor.see_finished(1)
     assert len(keys) == 2
     assert keys[0] == keys[1]
+
+
+def test_what_was_not_sent_keeps_its_key(stack: Running, visit: Visit, fresh: Fresh) -> None:
+    """Whatever else is submitted meanwhile: so nothing that was sent already is submitted twice."""
+    keys: list[str] = []
+    refusal = {"type": "https://fetch-queue.dev/problems/quota-exceeded", "detail": "No URLs are left."}
+
+    def refuse_once(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.fulfill(
+                status=429,
+                headers={"Retry-After": "3000"},
+                content_type="application/problem+json",
+                body=json.dumps(refusal),
+            )
+        else:
+            route.continue_()
+
+    visitor = visit(stack, expects=["status of 429"])
+    visitor.submit_and_wait(fresh("/missing"), fresh("/missing"))
+    visitor.page.route("**/batches", refuse_once)
+    later = fresh("/page/1")
+    visitor.paste([later])
+    visitor.button("Submit").click()
+    expect(visitor.page.get_by_text("The quota is used up. No URLs are left.")).to_be_visible()
+    visitor.button("Retry 2 failed jobs").click()
+    expect(visitor.batches).to_have_count(2)
+    visitor.button("Submit").click()
+    expect(visitor.row(later)).to_contain_text("succeeded")
+    assert keys[0] == keys[2]
+    assert keys[1] != keys[0]
 
 
 def test_watching_goes_on_after_trouble(stack: Running, visit: Visit, fresh: Fresh) -> None:
