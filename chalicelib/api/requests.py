@@ -16,6 +16,7 @@ from chalicelib.jobs import ids
 from chalicelib.jobs.entities import Status
 
 BODY_LIMIT = 1024 * 1024  # bytes: the answer repeats each URL, and Lambda's 6 MB are near
+MOST_UNKNOWN = 100  # members that an answer names
 
 T = TypeVar("T", JobRequest, BatchRequest)
 
@@ -64,8 +65,7 @@ def _convert(value: Any, kind: type[T]) -> T:
             pointer=_pointer([name]),
             detail=f"Unknown member; {_WRONG_ROUTE.get(name, 'known here: ' + ', '.join(known))}.",
         )
-        for name in value
-        if name not in known
+        for name in [name for name in value if name not in known][:MOST_UNKNOWN]
     ] + [
         FieldError(pointer=_pointer([name]), detail=f"Missing member; send {_example(kind)}.")
         for name in known

@@ -134,20 +134,24 @@ class AccessTable:
 
     def _try(self, update: dict[str, Any]) -> tuple[bool, items.Item]:
         """Whether an update was made, and the item as it then is."""
-        with unavailable("the counting of a quota"):
-            try:
-                answer = self._client.update_item(
-                    TableName=self._name,
-                    **update,
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
-                    raise
-                refused: Any = error.response
-                return False, refused.get("Item", {})
-            return True, answer["Attributes"]
+        for _ in self._patience.rounds():
+            with unavailable("the counting of a quota"):
+                try:
+                    answer = self._client.update_item(
+                        TableName=self._name,
+                        **update,
+                        ReturnValues="ALL_NEW",
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    )
+                    return True, answer["Attributes"]
+                except ClientError as error:
+                    why = reasons(error)
+                    if REFUSED in why:
+                        refused: Any = error.response
+                        return False, refused.get("Item", {})
+                    if not why & AGAIN:
+                        raise
+        raise Unavailable("others kept giving back at the same time")
 
     def _get(self, key: str) -> items.Item | None:
         with unavailable("a read of the table"):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from chalice.test import HTTPResponse
 
 from chalicelib.jobs.access import Counted, Span, Usage
@@ -267,6 +268,25 @@ def test_a_clock_that_is_behind(limited: World) -> None:
     answer = limited.access.count("local", 5, limits, START + MINUTE)
     assert not isinstance(answer, Exceeded)
     assert answer[Span.MINUTE] == Counted(minute + 1, 5)
+
+
+def test_a_count_that_meets_a_giving_back(limited: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conflict of the two is no reason to refuse: the same again."""
+    limited.submit(URL)
+    real = limited.clients["dynamodb"]
+    conflicts = 3
+
+    def update_item(**update: Any) -> Any:
+        nonlocal conflicts
+        if conflicts:
+            conflicts -= 1
+            raise ClientError({"Error": {"Code": "TransactionConflictException"}}, "UpdateItem")
+        return update_item_of_dynamodb(**update)
+
+    update_item_of_dynamodb = real.update_item
+    monkeypatch.setattr(real, "update_item", update_item)
+    assert limited.request("POST", "/jobs", {"url": URL}).status_code == 202
+    assert (used(limited), conflicts) == ((2, 2), 0)
 
 
 def test_a_quota_that_cannot_be_counted(limited: World) -> None:

@@ -107,6 +107,8 @@ def test_pointers(w: World) -> None:
     assert pointers("/batches", {"urls": [URL] * 3 + [5]}) == ["/urls/3"]
     assert pointers("/jobs", {"url": "x"}) == ["/url"]
     assert pointers("/jobs", {"url": URL, "a/b~c": 1}) == ["/a~1b~0c"]
+    many = {"url": URL, **{f"{number}": 1 for number in range(50_000)}}  # the answer must fit into Lambda's 6 MB
+    assert pointers("/jobs", many) == [f"/{number}" for number in range(100)]
 
 
 def test_a_thousand_urls_at_most(w: World) -> None:
