@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from chalice.test import HTTPResponse
 
 from chalicelib.jobs.access import Counted, Span, Usage
 from chalicelib.storage.access import AccessTable, Exceeded
 from tests.crash.stepping import Conductor, Operation, Schedules
+from tests.test_faults import answered, error
 from tests.world import DAY, HOUR, MINUTE, SECOND, START, World, world
 
 URL = "https://example.com/"
@@ -270,23 +270,16 @@ def test_a_clock_that_is_behind(limited: World) -> None:
     assert answer[Span.MINUTE] == Counted(minute + 1, 5)
 
 
-def test_a_count_that_meets_a_giving_back(limited: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_that_meets_a_giving_back(limited: World) -> None:
     """A conflict of the two is no reason to refuse: the same again."""
     limited.submit(URL)
-    real = limited.clients["dynamodb"]
-    conflicts = 3
 
-    def update_item(**update: Any) -> Any:
-        nonlocal conflicts
-        if conflicts:
-            conflicts -= 1
-            raise ClientError({"Error": {"Code": "TransactionConflictException"}}, "UpdateItem")
-        return update_item_of_dynamodb(**update)
+    def conflict(number: int, _: object) -> object:
+        return error(400, "TransactionConflictException") if number < 3 else None
 
-    update_item_of_dynamodb = real.update_item
-    monkeypatch.setattr(real, "update_item", update_item)
-    assert limited.request("POST", "/jobs", {"url": URL}).status_code == 202
-    assert (used(limited), conflicts) == ((2, 2), 0)
+    with answered(limited, "dynamodb", "UpdateItem", conflict):
+        assert limited.request("POST", "/jobs", {"url": URL}).status_code == 202
+    assert used(limited) == (2, 2)
 
 
 def test_a_quota_that_cannot_be_counted(limited: World) -> None:
