@@ -225,6 +225,7 @@ def check(s: Settings) -> list[str]:
             s.visibility_seconds >= s.lease_seconds + s.skew_seconds,
             "VISIBILITY_SECONDS must be at least LEASE_SECONDS + SKEW_SECONDS: deliveries would be wasted",
         ),
+        (s.max_receive_count <= 1000, "MAX_ATTEMPTS must be at most 499: SQS delivers no message more than 1000 times"),
         (s.visibility_seconds <= 43200, "VISIBILITY_SECONDS must be at most 43200: SQS allows no more"),
         (s.backoff_seconds <= s.backoff_cap_seconds, "BACKOFF_SECONDS must not exceed BACKOFF_CAP_SECONDS"),
         (s.api_function_seconds <= 29, "API_FUNCTION_SECONDS must be at most 29: API Gateway waits no longer"),

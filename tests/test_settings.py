@@ -35,6 +35,7 @@ def test_the_defaults_hold_together() -> None:
         ({"function_seconds": 901, "lease_seconds": 1000, "visibility_seconds": 2000}, "at most 900"),
         ({"lease_seconds": 64}, "LEASE_SECONDS"),
         ({"visibility_seconds": 79}, "VISIBILITY_SECONDS"),
+        ({"max_attempts": 500}, "MAX_ATTEMPTS must be at most 499"),
         ({"visibility_seconds": 43201}, "at most 43200"),
         ({"backoff_seconds": 301}, "BACKOFF_SECONDS"),
         ({"api_function_seconds": 30, "batch_lease_seconds": 60}, "at most 29"),
