@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from chalice.app import Chalice
 from chalice.local import LambdaEventConverter, RouteMatcher
 
@@ -257,13 +258,16 @@ def _as_deployed(client: Any) -> Any:
     name = client.meta.service_model.service_name
     if name == "cloudformation":
         return client
+    config = client_config(name)
+    if client.meta.endpoint_url.startswith("https:"):  # moto, which takes no bytearray as it is
+        config = config.merge(Config(request_checksum_calculation="when_supported"))
     return boto3.session.Session().client(
         name,
         region_name=REGION,
         endpoint_url=client.meta.endpoint_url,
         aws_access_key_id=KEY,
         aws_secret_access_key=KEY,
-        config=client_config(name),
+        config=config,
     )
 
 

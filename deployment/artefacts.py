@@ -29,6 +29,7 @@ def upload(account: Account, package: Package) -> tuple[str, bool]:
             _create(account, bucket)
         new = not _there(lambda: account.s3.head_object(Bucket=bucket, Key=key))
         if new:
+            _protect(account, bucket)
             account.s3.upload_file(str(package.archive), bucket, key)
     return f"s3://{bucket}/{key}", new
 
@@ -44,10 +45,14 @@ def _there(ask: Callable[[], object]) -> bool:
 
 
 def _create(account: Account, bucket: str) -> None:
-    """Private, encrypted and over TLS only. Nothing in it expires: a rollback asks for the package before."""
+    """Encrypted, as every new bucket is. Nothing in it expires: a rollback asks for the package before."""
     # us-east-1 is the one region that must not be named.
     where = {} if account.region == "us-east-1" else {"LocationConstraint": account.region}
     account.s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
+
+
+def _protect(account: Account, bucket: str) -> None:
+    """Private, and over TLS only. Before each upload, for an earlier one may have stopped half way."""
     account.s3.put_public_access_block(
         Bucket=bucket,
         PublicAccessBlockConfiguration={

@@ -119,6 +119,7 @@ def test_the_api(resources: dict[str, Any]) -> None:
     api = resources["RestAPI"]["Properties"]
     assert (api["EndpointConfiguration"], api["StageName"]) == ("REGIONAL", "api")
     assert api["MinimumCompressionSize"] == 1024
+    assert api["OpenApiVersion"] == "2.0"  # without it SAM makes one more stage, with no throttle
     (settings,) = api["MethodSettings"]
     assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
     assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
