@@ -30,7 +30,8 @@ def upload(account: Account, package: Package) -> tuple[str, bool]:
         new = not _there(lambda: account.s3.head_object(Bucket=bucket, Key=key))
         if new:
             _protect(account, bucket)
-            account.s3.upload_file(str(package.archive), bucket, key)
+            with package.archive.open("rb") as archive:
+                account.s3.put_object(Bucket=bucket, Key=key, Body=archive)
     return f"s3://{bucket}/{key}", new
 
 
