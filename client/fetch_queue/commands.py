@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -103,7 +104,7 @@ def result(service: options.Service, any_id: str, output: Path | None, in_json: 
     if output is None or not to_file:
         _copy(queue, job_id, sys.stdout.buffer)
         return Exit.OK
-    target = output.resolve()
+    target = Path(os.path.realpath(output))  # unlike `resolve`, for links that lead round in a circle too
     if target.exists() and not target.is_file():  # a device or a pipe, which must not become a file
         with target.open("wb") as file:
             written = _copy(queue, job_id, file)

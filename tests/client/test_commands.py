@@ -106,6 +106,10 @@ def test_result_into_what_is_no_file(service: Service, command: Command, batch_i
     assert command("result", f"{batch_id}-0", "-o", str(link)).code == 0
     assert link.is_symlink()
     assert file.read_text() == f"This is {A}\n"
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    assert command("result", f"{batch_id}-0", "-o", str(circle)).code == 0
+    assert circle.read_text() == f"This is {A}\n"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     ran = command("result", f"{batch_id}-0", "-o", str(pipe), "--json")
