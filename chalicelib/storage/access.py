@@ -8,7 +8,8 @@ QUOTA#<tenant>   minute, minute_used, day, day_used: which minute and day were c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,22 +86,9 @@ class AccessTable:
                     {":urls": urls} | {f":{span}": counted[span].number for span in spans}
                 ),
             }
-            if self._transact(update):
+            transact = functools.partial(self._client.transact_write_items, TransactItems=[{"Update": update}])
+            if self._write("the giving back of a quota", transact)[0]:
                 return
-
-    def _transact(self, update: dict[str, Any]) -> bool:
-        for _ in self._patience.rounds():
-            with unavailable("the giving back of a quota"):
-                try:
-                    self._client.transact_write_items(TransactItems=[{"Update": update}])
-                    return True
-                except ClientError as error:
-                    cancelled = reasons(error)
-                    if REFUSED in cancelled:
-                        return False
-                    if not cancelled & AGAIN:
-                        raise
-        raise Unavailable("others kept counting at the same time")
 
     @staticmethod
     def _counting(
@@ -134,24 +122,29 @@ class AccessTable:
 
     def _try(self, update: dict[str, Any]) -> tuple[bool, items.Item]:
         """Whether an update was made, and the item as it then is."""
+        update_item = functools.partial(
+            self._client.update_item,
+            TableName=self._name,
+            **update,
+            ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+        made, answer = self._write("the counting of a quota", update_item)
+        return made, answer["Attributes"] if made else answer.get("Item", {})
+
+    def _write(self, operation: str, write: Callable[[], Any]) -> tuple[bool, Any]:
+        """Whether a conditional write was made, and its answer or its refusal; after a conflict the same again."""
         for _ in self._patience.rounds():
-            with unavailable("the counting of a quota"):
+            with unavailable(operation):
                 try:
-                    answer = self._client.update_item(
-                        TableName=self._name,
-                        **update,
-                        ReturnValues="ALL_NEW",
-                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    )
-                    return True, answer["Attributes"]
+                    return True, write()
                 except ClientError as error:
                     why = reasons(error)
                     if REFUSED in why:
-                        refused: Any = error.response
-                        return False, refused.get("Item", {})
+                        return False, error.response
                     if not why & AGAIN:
                         raise
-        raise Unavailable("others kept giving back at the same time")
+        raise Unavailable(f"{operation} met conflicts only")
 
     def _get(self, key: str) -> items.Item | None:
         with unavailable("a read of the table"):
