@@ -1,15 +1,28 @@
-"""Names to addresses, in bounded time: getaddrinfo itself has no timeout."""
+"""Names to addresses, in bounded time: getaddrinfo itself has no time-out, and cannot be stopped.
+
+A look-up whose time is over is abandoned: its caller goes on, its thread stays until the resolver gives up. What bounds
+what: the seconds given bound the caller's wait; the resolver's own time-outs bound how long an abandoned thread lives
+(glibc: 5 s, twice, for each of at most three name servers, so some 30 s); the caps here bound how many of them there
+are. A look-up that somebody waits for takes nobody's place: there is one for each thread that fetches.
+"""
 
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from queue import Empty, SimpleQueue
-from threading import BoundedSemaphore, Thread
+from threading import Lock, Thread
 from typing import Any
 
-MAX_LOOKUPS = 64  # at once, the abandoned ones included: a silent name server cannot pile up threads
+# How many look-ups may hang, abandoned, before others are refused at once: in all, and below one parent domain, by how
+# many labels of the name count. Those that wait when a cap is met may still join it, one for each thread that fetches.
+# Whoever has one zone (*.evil.example) is held by two labels, or by three where two are a registry's (evil.co.uk):
+# neighbours below co.uk go on meanwhile. Whoever has many zones adds one for each thread that fetches and each
+# `seconds`, so 60 in 30 s where ten threads wait 5 s each: far below the whole, which takes 13 MiB.
+MAX_ABANDONED = 512
+MAX_ABANDONED_BY_LABELS = {3: 8, 2: 32}
 
 # No such name, or a name without addresses. EAI_NODATA is in glibc only.
 _NO_ADDRESS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
@@ -28,39 +41,60 @@ class Lookup:
 
     def __init__(self, getaddrinfo: Callable[..., Any]) -> None:
         self._getaddrinfo = getaddrinfo
-        self._slots = BoundedSemaphore(MAX_LOOKUPS)
+        self._lock = Lock()
+        self._abandoned: Counter[tuple[int, str]] = Counter()  # by number of labels and parent domain; (0, "") is all
 
     def addresses(self, name: str, port: int, seconds: float) -> list[IPv4Address | IPv6Address]:
         """The addresses of `name`, IPv4 first: where IPv6 leads nowhere, eight of them would cost all the time.
 
-        Raises UnknownName or NoAnswer. Not more than `seconds` pass; a look-up that takes longer goes on in its
-        daemon thread, and nobody waits for it.
+        Raises UnknownName, or NoAnswer, that at once where too many look-ups hang. Not more than `seconds` pass.
         """
-        if not self._slots.acquire(blocking=False):
-            raise NoAnswer  # most of those that run were abandoned, so another would fare no better
-        answer: SimpleQueue[Any] = SimpleQueue()
-        Thread(target=self._ask, args=(name, port, answer), name="lookup", daemon=True).start()
+        if self._too_many_hang(name):
+            raise NoAnswer
+        asked: Future[list[Any]] = Future()
+        Thread(target=self._ask, args=(name, port, asked), name="lookup", daemon=True).start()
         try:
-            found = answer.get(timeout=seconds)
-        except Empty:
+            found = asked.result(timeout=seconds)
+        except TimeoutError:
+            self._abandon(name, asked)
             raise NoAnswer from None
-        if isinstance(found, socket.gaierror):
-            raise (UnknownName if found.errno in _NO_ADDRESS else NoAnswer) from found
-        if isinstance(found, UnicodeError):  # Python encodes the name for the C library: a label too long, say
-            raise UnknownName from found
-        if isinstance(found, OSError):
-            raise NoAnswer from found
-        if isinstance(found, Exception):
-            raise found
+        except socket.gaierror as error:
+            raise (UnknownName if error.errno in _NO_ADDRESS else NoAnswer) from error
+        except UnicodeError as error:  # Python encodes the name for the C library: a label too long, say
+            raise UnknownName from error
+        except OSError as error:
+            raise NoAnswer from error
         ips = {ip_address(entry[4][0]): None for entry in found if entry[0] in (socket.AF_INET, socket.AF_INET6)}
         if not ips:
             raise UnknownName
         return sorted(ips, key=lambda ip: ip.version)
 
-    def _ask(self, name: str, port: int, answer: SimpleQueue[Any]) -> None:
+    def _ask(self, name: str, port: int, asked: Future[list[Any]]) -> None:
         try:
-            answer.put(self._getaddrinfo(name, port, type=socket.SOCK_STREAM))
+            asked.set_result(self._getaddrinfo(name, port, type=socket.SOCK_STREAM))
         except Exception as error:  # noqa: BLE001  # raised, or told apart, in the thread that waits
-            answer.put(error)
-        finally:
-            self._slots.release()
+            asked.set_exception(error)
+
+    def _too_many_hang(self, name: str) -> bool:
+        with self._lock:
+            return any(
+                self._abandoned[labels, parent] >= MAX_ABANDONED_BY_LABELS.get(labels, MAX_ABANDONED)
+                for labels, parent in _parents(name)
+            )
+
+    def _abandon(self, name: str, asked: Future[list[Any]]) -> None:
+        """Count it until its thread ends, which may be now."""
+        with self._lock:
+            self._abandoned.update(_parents(name))
+        asked.add_done_callback(lambda _: self._forget(name))
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            self._abandoned.subtract(_parents(name))
+            self._abandoned = +self._abandoned  # without those that are none: strangers choose the names
+
+
+def _parents(name: str) -> list[tuple[int, str]]:
+    """What a look-up is counted for: its parent domains, and all."""
+    labels = name.lower().rstrip(".").split(".")
+    return [(0, ""), *((count, ".".join(labels[-count:])) for count in MAX_ABANDONED_BY_LABELS)]
