@@ -171,6 +171,12 @@ def test_carried_addresses(carrier: str, inner: str, reason: str | None) -> None
     assert refusal(address, loopback_allowed=True) == reason
 
 
+@pytest.mark.parametrize("marked", ["5eff", "5efd", "100:5efe", "400:5efe", "202:5efe", "5efe:0"])
+def test_what_only_looks_like_isatap(marked: str) -> None:
+    """The IPv4 address is ISATAP's after 0:5efe or 200:5efe, and after nothing else (RFC 5214)."""
+    assert refusal(IPv6Address(f"2606:2800::{marked}:7f00:1")) is None
+
+
 @pytest.mark.parametrize("address", ["::93.184.216.34", "::ffff:0:93.184.216.34", "64:ff9b:1::5db8:d822"])
 def test_withdrawn_carriers(address: str) -> None:
     """IPv4-compatible, SIIT and NAT64 for local use are refused whatever they carry: no site has such an address."""

@@ -16,6 +16,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,9 @@ def _public(visit: Visit) -> None:
     match first:
         case "redir" if rest[0].isdigit():
             visit.send(response(b"", int(rest[0]), {"Location": parse_qs(query)["to"][0]}))
+        case "cookie":
+            to = {"Location": parse_qs(query)["to"][0]} if query else {}
+            visit.send(response(b"public", int(rest[0]), {"Set-Cookie": "id=1; Path=/; Domain=public.test"} | to))
         case "loop":
             visit.send(response(b"", 302, {"Location": "/loop"}))
         case "loop2":
@@ -144,14 +148,47 @@ def trusted(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
+def _serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def _signed_by_itself() -> ssl.SSLContext:
+    """The certificate of an authority, shown as a site's own."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with authority.cert_pem.tempfile() as certificate, authority.private_key_pem.tempfile() as key:
+        context.load_cert_chain(certificate, key)
+    return context
+
+
+def _wrong_certificates(authority: trustme.CA) -> dict[str, ssl.SSLContext]:
+    """What a site shows by the name that it is asked for."""
+
+    def issued(name: str, first: int, last: int) -> ssl.SSLContext:
+        not_before, not_after = (datetime(year, 1, 1, tzinfo=UTC) for year in (first, last))
+        return _serving(authority.issue_cert(name, not_before=not_before, not_after=not_after))
+
+    return {
+        "self-signed.test": _signed_by_itself(),
+        "stranger-signed.test": _serving(trustme.CA().issue_cert("stranger-signed.test")),
+        "expired.test": issued("expired.test", 2001, 2002),
+        "too-early.test": issued("too-early.test", 2901, 2902),
+    }
+
+
 @pytest.fixture(scope="module")
 def sites(authority: trustme.CA) -> Iterator[tuple[Site, Site, Site, Site]]:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    wrong = _wrong_certificates(authority)
     plain_name = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z]+")  # trustme issues for no other
-    hosts = [name for name in LIST["zone"] if plain_name.fullmatch(name) and name != "wrong-cert.test"]
+    hosts = [name for name in LIST["zone"] if plain_name.fullmatch(name) and name not in {*wrong, "wrong-cert.test"}]
     # Metadata addresses too: then nothing but the guard keeps a fetch from them.
-    certificate = authority.issue_cert("rebind.test", *hosts, "93.184.216.34", "169.254.169.254", "127.0.0.1")
-    certificate.configure_cert(tls)
+    tls = _serving(authority.issue_cert("rebind.test", *hosts, "93.184.216.34", "169.254.169.254", "127.0.0.1"))
+
+    def choose(sock: ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
+        sock.context = wrong.get(name or "", tls)
+
+    tls.sni_callback = choose  # type: ignore[assignment]  # typeshed has it return an int, but None lets the handshake go on
     secret = always(response(SECRET))
     with (
         site(_public) as public,
@@ -165,6 +202,8 @@ def sites(authority: trustme.CA) -> Iterator[tuple[Site, Site, Site, Site]]:
 @pytest.fixture
 def world(sites: tuple[Site, Site, Site, Site]) -> Iterator[World]:
     world = World(*sites)
+    for each in sites:
+        each.heads.clear()
     with led_by(world):
         yield world
 
@@ -192,25 +231,32 @@ def test_hostile(record: dict[str, Any], world: World, fetcher: Fetcher) -> None
         outcomes.append(fetcher.fetch(record["url"], sink))
         assert SECRET not in sink.body
     assert world.breaches == []
+    if "error" in record:
+        assert [outcome.error.type for outcome in outcomes if isinstance(outcome, Failure)] == [record["error"]]
+        assert world.public_tls.heads == []
     if not record.get("pinned_ok"):
         assert isinstance(outcomes[0], Failure), outcomes[0]
         assert not outcomes[0].retryable
 
 
 @pytest.mark.parametrize("record", [r for r in LIST["urls"] if r["expected"] == "allow"], ids=_ids)
-def test_harmless(record: dict[str, Any], world: World, fetcher: Fetcher) -> None:
-    """Nothing that is as it should be is refused."""
-    sink = Kept()
-    outcome = fetcher.fetch(record["url"], sink)
-    assert isinstance(outcome, Fetched), outcome
-    assert sink.body == b"public"
+def test_harmless(record: dict[str, Any], world: World, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that is as it should be is refused; no proxy of the environment is asked, and no cookie goes back."""
+    for name, value in record.get("environment", {}).items():
+        monkeypatch.setenv(name, value)
+    for _ in range(record.get("repeat", 1)):
+        sink = Kept()
+        outcome = fetcher.fetch(record["url"], sink)
+        assert isinstance(outcome, Fetched), outcome
+        assert sink.body == b"public"
     assert world.breaches == []
+    assert not any(b"\r\ncookie:" in head.lower() for head in world.public.heads + world.public_tls.heads)
 
 
 def test_the_list_is_whole() -> None:
     """A list that lost its entries would pass too."""
-    assert len(LIST["urls"]) == 239
-    assert sum(record["expected"] == "block" for record in LIST["urls"]) == 208
+    assert len(LIST["urls"]) == 258
+    assert sum(record["expected"] == "block" for record in LIST["urls"]) == 220
 
 
 def test_a_kept_alive_connection_stays_where_it_was_judged(world: World, fetcher: Fetcher) -> None:
