@@ -77,6 +77,14 @@ STAGE = prod
 package: $(INSTALLED) ## make what goes to the cloud, in package/: make package STAGE=prod
 	@$(RUN) -m deployment package --stage $(STAGE)
 
+.PHONY: lock
+lock: $(INSTALLED) ## list what ships with its hashes, after a change of requirements.txt (a minute)
+	@$(RUN) -m deployment.lock
+
+.PHONY: audit
+audit: $(INSTALLED) ## ask a public database for advisories on what ships
+	@$(RUN) -m deployment.audit
+
 .PHONY: deploy
 deploy: $(INSTALLED) ## deploy to the AWS account of your credentials, or update what is there: make deploy STAGE=prod
 	@$(RUN) -m deployment deploy --stage $(STAGE)

@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             case "package":
                 made = package(given.stage)
                 size = made.archive.stat().st_size / 1e6
-                say(f"{made.template}\n{made.archive} ({size:.1f} MB, sha-256 of its content {made.digest})")
+                described = f"{size:.1f} MB, sha-256 of its content {made.digest}"
+                say(f"{made.template}\n{made.archive} ({described})\n{made.sbom}")
             case "deploy":
                 deploy.deploy(given.stage, say)
             case "destroy":

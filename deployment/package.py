@@ -1,4 +1,6 @@
-"""Makes the package: Chalice's template and zip, the zip rewritten so that the same code gives the same name."""
+"""Makes the package: Chalice's template; its zip of our code, rewritten with the packages that ship so that the same
+code gives the same name; and the bill of what is in it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,13 @@ import sys
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from deployment import sbom
+from deployment.dependencies import LOCK, RUNTIME, Wheel, fetch
 from deployment.errors import DeploymentError
 from deployment.parameters import CHALICE, PROJECT, file_of
 
@@ -24,6 +30,7 @@ LARGEST_BYTES = 50 * 1024 * 1024  # Lambda takes more from a bucket, but a cold 
 # The template is the same for every stage: what differs is in its parameters. Chalice's other stages are for
 # `chalice local` alone, and their policy file is a sentence that sends `chalice deploy` here.
 _CHALICE_STAGE = "package"
+_OURS = ("app.py", "chalicelib")
 _LEFT_OUT = ("__pycache__", "tests")
 _UNCHECKED = (1).to_bytes(4, "little")  # PEP 552: such bytecode is taken without a look at its source
 _TASK = "/var/task"  # where Lambda unpacks
@@ -37,57 +44,82 @@ class Package:
 
     template: Path
     archive: Path
+    sbom: Path  # what is in the archive: CycloneDX, as JSON
     digest: str  # sha-256 of names and contents in the archive
 
 
-def package(stage: str, out: Path = OUT) -> Package:
+def package(stage: str, out: Path = OUT, lock: Path = LOCK) -> Package:
     """Package the service for a stage into the folder `out`, whose former content goes.
 
-    Raises DeploymentError when the stage is unknown, or Chalice cannot do it.
+    Raises DeploymentError when the stage is unknown, a package is not the one that is listed, or Chalice cannot do it.
     """
     file_of(stage)
-    with tempfile.TemporaryDirectory(prefix="fetch-queue-") as made:
-        _run_chalice(Path(made))
+    with tempfile.TemporaryDirectory(prefix="fetch-queue-") as folder:
+        project, fetched, made = (Path(folder) / name for name in ("project", "wheels", "made"))
+        wheels = fetch(fetched, lock)
+        _copy_ours(project)
+        _run_chalice(project, made)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         archive = out / "deployment.zip"
-        digest = _rewrite(Path(made) / "deployment.zip", archive)
+        digest = _rewrite(made / "deployment.zip", wheels, archive)
         template = out / "sam.json"
-        shutil.copyfile(Path(made) / "sam.json", template)
+        shutil.copyfile(made / "sam.json", template)
+        listed = out / "sbom.cdx.json"
+        listed.write_text(sbom.of(wheels, digest), encoding="utf-8")
     if archive.stat().st_size > LARGEST_BYTES:
         raise DeploymentError(f"the package has {archive.stat().st_size} bytes, more than {LARGEST_BYTES}")
-    return Package(template, archive, digest)
+    return Package(template, archive, listed, digest)
 
 
-def _run_chalice(out: Path) -> None:
+def _copy_ours(project: Path) -> None:
+    """What Chalice is to package. Not requirements.txt: it would fetch what that names, and compare no hash."""
+    shutil.copytree(PROJECT / "chalicelib", project / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(CHALICE, project / CHALICE.name, ignore=shutil.ignore_patterns("deploy*"))
+    shutil.copyfile(PROJECT / "app.py", project / "app.py")
+
+
+def _run_chalice(project: Path, out: Path) -> None:
     command = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())", "package"]
     command += ["--stage", _CHALICE_STAGE, "--merge-template", str(CHALICE / "resources.json"), str(out)]
     # The template refers to the region by a pseudo parameter: Chalice wants one set, and does not use it.
     environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}
     done = subprocess.run(  # noqa: S603 the project's own program
-        command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command, cwd=project, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode:
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise DeploymentError(f"chalice package failed: {said[-1] if said else 'no word of why'}")
 
 
-def _rewrite(source: Path, target: Path) -> str:
-    """Copy what is needed, in order and without times, with bytecode added; returns the digest.
+def _rewrite(source: Path, wheels: Sequence[Wheel], target: Path) -> str:
+    """Put together what is needed, in order and without times, with bytecode added; returns the digest.
 
     Lambda's disk is read-only: what comes without bytecode is compiled anew at each cold start.
     """
     digest = hashlib.sha256(sys.implementation.cache_tag.encode())
     with zipfile.ZipFile(source) as given, zipfile.ZipFile(target, "w") as kept:
-        for name in sorted(given.namelist()):
-            if name.endswith("/") or any(part in _LEFT_OUT for part in name.split("/")):
-                continue
-            content = given.read(name)
+        for name, read in sorted(_contents(given, wheels).items()):
+            content = read()
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
             _add(kept, name, content)
             if name.endswith(".py") and (bytecode := _compile(name, content)) is not None:
                 _add(kept, importlib.util.cache_from_source(name), bytecode)
     return digest.hexdigest()
+
+
+def _contents(given: zipfile.ZipFile, wheels: Sequence[Wheel]) -> dict[str, Callable[[], bytes]]:
+    """Each file by its name: ours as Chalice zipped it, all others from wheels that were held against the list.
+
+    Of the runtime's wheel that are the files that Chalice has put into the zip from what is installed here.
+    """
+    zipped = {name for name in given.namelist() if not name.endswith("/")}
+    found: dict[str, Callable[[], bytes]] = {
+        name: partial(given.read, name) for name in zipped if name.partition("/")[0] in _OURS
+    }
+    for wheel in wheels:
+        found |= {name: read for name, read in wheel.contents() if wheel.name != RUNTIME or name in zipped}
+    return {name: read for name, read in found.items() if not any(part in _LEFT_OUT for part in name.split("/"))}
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -34,7 +34,7 @@ def account() -> Iterator[Account]:
 def made(tmp_path: Path) -> Package:
     """A package."""
     (tmp_path / "zip").write_bytes(b"the package")
-    return Package(template=tmp_path / "none", archive=tmp_path / "zip", digest="0123")
+    return Package(template=tmp_path / "none", archive=tmp_path / "zip", sbom=tmp_path / "none", digest="0123")
 
 
 @pytest.mark.parametrize("interrupted", [False, True])

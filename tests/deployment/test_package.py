@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 import zipfile
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
+from deployment.dependencies import Wheel
 from deployment.errors import DeploymentError
 from deployment.package import Package, _rewrite, package
 from deployment.parameters import PROJECT
@@ -144,8 +146,21 @@ def test_the_same_code_gives_the_same_package(made: Package, tmp_path: Path) -> 
             for name, text in [*files.items()][::order]:
                 entry = zipfile.ZipInfo(name, (2026 + order, 1, 1, 0, 0, 0))
                 archive.writestr(entry, last if name == "app.py" else text)
-    digests = [_rewrite(path, tmp_path / "out.zip") for path in (first, second, other)]
+    digests = [_rewrite(path, [], tmp_path / "out.zip") for path in (first, second, other)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_only_our_code_is_taken_from_chalices_zip(tmp_path: Path) -> None:
+    """The rest of it comes from what happens to be installed here, and was held against no hash."""
+    source, runtime = tmp_path / "source.zip", tmp_path / "chalice.whl"
+    for path, text in ((source, "installed"), (runtime, "listed")):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("chalice/app.py", *(("app.py", "other.py") if path == source else ("chalice/cli.py",))):
+                archive.writestr(name, f"a = '{text}'")
+    _rewrite(source, [Wheel(runtime, Parser().parsestr("Name: chalice"), "")], tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        found = {name: archive.read(name) for name in archive.namelist() if "__pycache__" not in name}
+    assert found == {"app.py": b"a = 'installed'", "chalice/app.py": b"a = 'listed'"}
 
 
 def test_an_unknown_stage_is_refused_first(tmp_path: Path) -> None:
