@@ -8,6 +8,7 @@ nothing. Only public methods and attributes of requests, urllib3 and http.client
 from __future__ import annotations
 
 import errno
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from chalicelib.runner.deadline import Exchange, TimedSocket
 from chalicelib.runner.failures import Stopped
 from chalicelib.runner.lookup import Lookup, NoAnswer, UnknownName
 from chalicelib.runner.outcome import Failure
+from chalicelib.runner.tls import TLSSocket
 
 _POOLS, _CONNECTIONS_PER_POOL = 64, 32  # hosts, and threads of a worker
 
@@ -121,20 +123,17 @@ class GuardedHTTPConnection(HTTPConnection):
             while waiting and (left := until - guard.now()) > 0:
                 # A fair share of the time each, but no less than one retransmission of a lost first packet takes.
                 self.timeout = max(left / len(waiting), min(1.0, left))
+                share_ends = guard.now() + self.timeout
                 self.host = self._address = exchange.address = waiting.pop(0)
                 try:
-                    super().connect()
+                    HTTPConnection.connect(self)  # TCP alone, for https too
+                    self.sock = cast(Any, TimedSocket(self._secured(name, share_ends), guard))
                 except (Urllib3TimeoutError, TimeoutError) as error:  # NewConnectionError is a kind of the first
                     if self.sock:  # not self.close(): http.client would forget the request that it connects for
                         self.sock.close()
                         self.sock = None
                     failure = self._failure(error, exchange.host, guard.connect_seconds)
                 else:
-                    if isinstance(self.sock, ssl.SSLSocket):
-                        # A body without a length ends with the site's closing alert; without one it is cut short
-                        # (RFC 9112, 9.8).
-                        cast(Any, self.sock).suppress_ragged_eofs = False
-                    self.sock = cast(Any, TimedSocket(cast(Any, self.sock), guard))
                     return
         finally:
             self.host, self.timeout = name, timeout
@@ -171,6 +170,10 @@ class GuardedHTTPConnection(HTTPConnection):
             raise Stopped(failures.cut(answered=True))
         return answer
 
+    def _secured(self, name: str, until: float) -> socket.socket | TLSSocket:  # noqa: ARG002  # for https
+        """The connected socket, with TLS where the scheme asks for it."""
+        return self.sock
+
     @staticmethod
     def _failure(error: Exception, host: str, seconds: float) -> Failure:
         if not isinstance(error, NewConnectionError):
@@ -183,10 +186,23 @@ class GuardedHTTPConnection(HTTPConnection):
 class GuardedHTTPSConnection(GuardedHTTPConnection, HTTPSConnection):
     """The same with TLS."""
 
-    def connect(self) -> None:
-        """Connect to the address, but ask for and check the certificate of the name."""
-        self.server_hostname = self.host
-        super().connect()
+    _tls: TLSSocket | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it may carry another request: the site has neither closed it nor sent what nobody asked for.
+
+        urllib3 asks the operating system, which does not see what TLS has taken from it already.
+        """
+        return super().is_connected and not (self._tls and self._tls.unread)
+
+    def _secured(self, name: str, until: float) -> socket.socket | TLSSocket:
+        """Connected to the address, but the certificate asked for and checked is that of the name."""
+        self._tls = TLSSocket(self.sock, cast(ssl.SSLContext, self.ssl_context), name, self._guard.now)
+        self._tls.settimeout(until - self._guard.now())
+        self._tls.handshake()
+        self.is_verified = True  # or urllib3 warns
+        return self._tls
 
 
 class GuardedHTTPConnectionPool(HTTPConnectionPool):
@@ -207,6 +223,8 @@ class GuardedAdapter(HTTPAdapter):
     def __init__(self, guard: Guard, tls: ssl.SSLContext) -> None:
         self._guard = guard
         self._tls = tls
+        tls.check_hostname, tls.verify_mode = True, ssl.CERT_REQUIRED
+        tls.set_alpn_protocols(["http/1.1"])
         super().__init__(pool_connections=_POOLS, pool_maxsize=_CONNECTIONS_PER_POOL, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
@@ -217,12 +235,8 @@ class GuardedAdapter(HTTPAdapter):
             "https": cast(Any, partial(GuardedHTTPSConnectionPool, guard=self._guard)),
         }
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002  # called by requests
-        """Certificates are checked, against the authorities of the context.
-
-        requests would have the bundle of authorities loaded anew for every connection.
-        """
-        conn.cert_reqs = "CERT_REQUIRED"
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Nothing: the context says which certificates pass, and requests would load authorities anew each time."""
 
 
 class GuardedSession(requests.Session):

@@ -1,6 +1,6 @@
-"""How long a fetch may take, and sockets that hold their reads to it.
+"""How long a fetch may take, and sockets that hold what they read and send to it.
 
-A timeout of a socket is for one read, so a site that sends a byte now and then is never cut off. Here each read may
+A timeout of a socket is for one read, so a site that sends a byte now and then is never cut off. Here each call may
 last for what is left of the whole fetch: no thread watches, and a connection that went back to its pool is no longer
 under the deadline of the fetch that used it.
 """
@@ -11,12 +11,15 @@ import io
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from chalicelib.runner import failures
 from chalicelib.runner.failures import Stopped
+from chalicelib.runner.tls import TLSSocket
 
 HEAD_BYTES = 256 * 1024  # status lines and headers of one answer, `100 Continue` included
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,17 @@ class Exchange:
     address: str | None = None  # the last one judged
     reason: str | None = None  # why it was refused
 
-    def receive(self, read: Callable[[], int | None], sock: socket.socket) -> int | None:
-        """One read from the socket, within the deadline."""
+    def within(self, call: Callable[[], T], sock: socket.socket | TLSSocket) -> T:
+        """What `call` does with the socket, within the deadline."""
         sock.settimeout(self.deadline.left())
         try:
-            count = read()
+            return call()
         except TimeoutError:
             raise Stopped(failures.out_of_time(self.deadline.seconds)) from None
+
+    def receive(self, read: Callable[[], int | None], sock: socket.socket | TLSSocket) -> int | None:
+        """One read from the socket, within the deadline."""
+        count = self.within(read, sock)
         self.received += count or 0
         self.ended = count == 0
         if self.in_head and self.received > HEAD_BYTES:
@@ -75,7 +82,7 @@ class Exchanging(Protocol):
 class TimedSocket:
     """A connected socket, plain or TLS, as far as http.client and urllib3 use one after it is connected."""
 
-    sock: socket.socket
+    sock: socket.socket | TLSSocket
     exchanging: Exchanging
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -83,12 +90,11 @@ class TimedSocket:
         return io.BufferedReader(_TimedReader(self.sock, self.exchanging), 16 * 1024)
 
     def sendall(self, data: Any) -> None:
-        """Send it all; the timeout of sendall, unlike that of recv, is for the whole of it."""
-        self.sock.sendall(data)
+        """Send it all, within the deadline: the timeout of sendall, unlike that of recv, is for the whole of it."""
+        self.exchanging.exchange.within(lambda: self.sock.sendall(data), self.sock)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Only sending goes by it."""
-        self.sock.settimeout(seconds)
+        """Nothing goes by it: each call has what is left of the fetch."""
 
     def fileno(self) -> int:
         """To see whether the site has closed a kept-alive connection."""
@@ -100,9 +106,9 @@ class TimedSocket:
 
 
 class _TimedReader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, exchanging: Exchanging) -> None:
+    def __init__(self, sock: socket.socket | TLSSocket, exchanging: Exchanging) -> None:
         self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)
+        self._raw: io.RawIOBase = sock.makefile("rb", buffering=0)
         self._exchanging = exchanging
 
     def readable(self) -> bool:

@@ -11,6 +11,7 @@ from urllib3.exceptions import InvalidChunkLength, InvalidHeader
 
 from chalicelib.runner import failures
 from chalicelib.runner.outcome import Failure
+from chalicelib.runner.tls import TooMuchOverhead
 
 # X509_V_ERR_* of OpenSSL, https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/
 _CERTIFICATE_PROBLEMS = {
@@ -37,8 +38,12 @@ def diagnosed(error: BaseException, *, host: str, seconds: float, answered: bool
             case ssl.SSLCertVerificationError():
                 problem = _CERTIFICATE_PROBLEMS.get(cause.verify_code, "its certificate is not valid")
                 return failures.tls(host, problem)
+            case TooMuchOverhead():
+                return failures.tls(host, "the site sends TLS messages without end in place of data")
             case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
                 return failures.cut(answered=answered)
+            case ssl.SSLError() if answered:
+                return failures.tls(host, "the site's TLS messages are malformed")
             case ssl.SSLError():
                 return failures.tls(host, "the site does not speak TLS, or no version of it that is safe")
             # RemoteDisconnected is a BadStatusLine too, InvalidChunkLength an IncompleteRead.

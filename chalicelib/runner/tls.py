@@ -1,0 +1,135 @@
+"""TLS over memory buffers: a client's socket whose timeout is for a whole call, however many records arrive during it.
+
+OpenSSL on a socket reads on within one call for as long as records come that bring no data (session tickets, requests
+to negotiate again, alerts), and its timeout is looked at only when the socket is empty. Here it is given a piece of
+what arrived at a time, with a look at the clock before each, and a limit on what may arrive for the data in it.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+PIECE = 32 * 1024  # bytes given to OpenSSL between two looks at the clock: 60 ms of work, at the worst that is known
+
+# Of what TLS adds to the data. OpenSSL takes a chain of certificates of up to 100 KiB, and a record of TLS 1.3 adds 22
+# bytes: 2 bytes of data in each record, or 6 with the longest padding of TLS 1.2, and the limit is never met.
+OVERHEAD_BYTES = 256 * 1024  # that may arrive without any data
+OVERHEAD_FACTOR = 16  # and as many times each byte of data, again up to OVERHEAD_BYTES
+
+T = TypeVar("T")
+
+
+class TooMuchOverhead(ssl.SSLError):
+    """More arrived than the handshake and the data account for."""
+
+
+class TLSSocket:
+    """A connected socket with TLS, as far as one is used to send a request and to read its answer.
+
+    The certificate must be for `name`, as `context` says. The end of the connection without the site's closing alert
+    is an ssl.SSLEOFError, since a body without a length is then cut short (RFC 9112, 9.8).
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, name: str, now: Callable[[], float]) -> None:
+        self._sock = sock
+        self._now = now
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._seconds = 0.0  # settimeout comes first
+        self._spare = OVERHEAD_BYTES
+
+    def settimeout(self, seconds: float) -> None:
+        """The seconds that each of the next calls may take as a whole; a TimeoutError after that."""
+        self._seconds = seconds
+
+    def handshake(self) -> None:
+        """Agree on keys, and check the certificate."""
+        self._complete(self._tls.do_handshake)
+
+    def readinto(self, buffer: Any) -> int:
+        """Put the next bytes of data into `buffer`: how many they are, none at the end."""
+        count: int = self._complete(lambda: self._tls.read(len(buffer), buffer))  # type: ignore[assignment]
+        self._spare = min(self._spare + OVERHEAD_FACTOR * count, OVERHEAD_BYTES)
+        return count
+
+    def sendall(self, data: bytes) -> None:
+        """Send it all."""
+        self._complete(lambda: self._tls.write(data))
+
+    @property
+    def unread(self) -> bool:
+        """Whether something has arrived that nobody has asked for."""
+        return self._incoming.pending > 0 or self._tls.pending() > 0
+
+    def makefile(self, _mode: str, *, buffering: int) -> io.RawIOBase:  # noqa: ARG002  # as a socket's is called
+        """A stream of the data, which keeps the connection open until it is closed too."""
+        return _Stream(self, self._sock.makefile("rb", buffering=0))
+
+    def fileno(self) -> int:
+        """Of the connection."""
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        """Close the connection once the streams are closed too."""
+        self._sock.close()
+
+    def _complete(self, step: Callable[[], T]) -> T:
+        """What `step` returns once what it needs has arrived; what it wants to send is sent."""
+        until = self._now() + self._seconds
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError:
+                with suppress(OSError):
+                    self._send(until)  # the alert that tells the site why
+                raise
+            else:
+                self._send(until)
+                return done
+            self._send(until)
+            self._receive(until)
+
+    def _send(self, until: float) -> None:
+        if self._outgoing.pending:
+            self._sock.settimeout(self._left(until))
+            self._sock.sendall(self._outgoing.read())
+
+    def _receive(self, until: float) -> None:
+        if self._spare <= 0:
+            raise TooMuchOverhead("far more TLS than data")
+        self._sock.settimeout(self._left(until))
+        piece = self._sock.recv(PIECE)
+        if piece:
+            self._spare -= len(piece)
+            self._incoming.write(piece)
+        else:
+            self._incoming.write_eof()
+
+    def _left(self, until: float) -> float:
+        left = until - self._now()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+class _Stream(io.RawIOBase):
+    def __init__(self, tls: TLSSocket, connection: io.RawIOBase) -> None:
+        self._tls = tls
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._tls.readinto(buffer)
+
+    def close(self) -> None:
+        self._connection.close()
+        super().close()
