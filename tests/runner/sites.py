@@ -45,7 +45,7 @@ class Visit:
         """Do nothing until the test is over."""
         self.site.ending.wait()
 
-    def gone(self, seconds: float = 5) -> bool:
+    def gone(self, seconds: float = 60) -> bool:
         """Whether the visitor closes the connection within `seconds`."""
         self.sock.settimeout(seconds)
         try:

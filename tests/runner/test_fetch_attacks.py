@@ -44,6 +44,10 @@ OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIP_CHUNKED = OK + b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
 
+OVERHEAD = ": the site sends TLS messages without end in place of data"
+UNSPOKEN = ": the site does not speak TLS, or no version of it that is safe"
+MALFORMED = ": the site's TLS messages are malformed"
+
 
 @dataclass(frozen=True)
 class Attack:
@@ -53,6 +57,13 @@ class Attack:
     answer: Answer | None = None
     at_once: bool = False  # answers before it has read anything
     url: str = ""  # where it is not the site's own
+
+    @property
+    def sentence(self) -> str:
+        """How what the submitter is told ends: a handshake that fails for another reason is `tls` too."""
+        return {"TLS overhead": OVERHEAD, "OpenSSL's, of handshakes": UNSPOKEN, "OpenSSL's, of records": MALFORMED}.get(
+            self.limit, ""
+        )
 
     @property
     def limits(self) -> Limits:
@@ -205,11 +216,13 @@ TABLE = [
         "drips requests to negotiate TLS", "seconds to connect", "timeout", _drip(b"", HELLO_REQUEST), True, "https"
     ),
     Attack("endless requests to negotiate TLS", "TLS overhead", "tls", _flood(b"", HELLO_REQUEST), True, "https"),
-    Attack("endless TLS warnings", "OpenSSL", "tls", _flood(b"", WARNING), True, "https"),
-    Attack("endless changes of the cipher", "OpenSSL", "tls", _flood(b"", CIPHER_CHANGE), True, "https"),
+    Attack("endless TLS warnings", "OpenSSL's, of handshakes", "tls", _flood(b"", WARNING), True, "https"),
+    Attack(
+        "endless changes of the cipher", "OpenSSL's, of handshakes", "tls", _flood(b"", CIPHER_CHANGE), True, "https"
+    ),
     Attack(
         "endless changes of the cipher in a handshake",
-        "OpenSSL",
+        "OpenSSL's, of handshakes",
         "tls",
         _hello_then_flood(CIPHER_CHANGE),
         True,
@@ -241,7 +254,7 @@ TABLE = [
     ),
     Attack(
         "endless TLS records without data",
-        "OpenSSL",
+        "OpenSSL's, of records",
         "tls",
         _tls_flood(OK + b"\r\nhalf", lambda records: records.record(b"")),
         True,
@@ -324,11 +337,13 @@ def fetch_all(fetches: list[dict[str, Any]], authority: str, at_once: int = AT_O
     policy = AddressPolicy(loopback_allowed=True)
     tls = ssl.create_default_context(cadata=authority)
 
-    def one(fetcher: Fetcher, url: str) -> tuple[str, float]:
+    def one(fetcher: Fetcher, url: str) -> tuple[str, str, float]:
         started = time.monotonic()
         outcome = fetcher.fetch(url, Dropped())
         took = time.monotonic() - started
-        return ("fetched" if isinstance(outcome, Fetched) else str(outcome.error.type)), took
+        if isinstance(outcome, Fetched):
+            return "fetched", "", took
+        return str(outcome.error.type), outcome.error.detail, took
 
     rows = []
     with ThreadPoolExecutor(at_once) as pool:
@@ -337,8 +352,9 @@ def fetch_all(fetches: list[dict[str, Any]], authority: str, at_once: int = AT_O
             fetcher = Fetcher(limits=limits, policy=policy, user_agent="test", getaddrinfo=getaddrinfo, tls=tls)
             results = list(pool.map(partial(one, fetcher), [fetch["url"]] * at_once))
             fetcher.close()
-            outcomes = sorted({outcome for outcome, _ in results})
-            rows.append({"outcomes": outcomes, "seconds": max(took for _, took in results), "peak": _peak()})
+            outcomes, details, seconds = zip(*results, strict=True)
+            row = {"outcomes": sorted(set(outcomes)), "details": sorted(set(details))}
+            rows.append({**row, "seconds": max(seconds), "peak": _peak()})
     over.set()
     return rows
 
@@ -363,7 +379,8 @@ def _in_a_process(fetches: list[tuple[str, Limits]], at_once: int = AT_ONCE) -> 
 @pytest.fixture(scope="module")
 def happened() -> dict[str, dict[str, Any]]:
     """What each attack did, printed as a table (pytest -s shows it)."""
-    _bomb()
+    _bomb()  # and the certificate: once, before there are threads that want them
+    _certificate()
     with ExitStack() as sites:
         fetches = []
         for attack in TABLE:
@@ -376,11 +393,11 @@ def happened() -> dict[str, dict[str, Any]]:
         with ThreadPoolExecutor(2) as two:
             first, second = two.map(_in_a_process, [fetches[:half], fetches[half:]])
         rows = dict(zip([attack.name for attack in TABLE], first + second, strict=True))
-    print(f"\n{'attack':44} {'limit':20} {'what happened':20} {'seconds':>7} {'peak MiB':>8}")
+    print(f"\n{'attack':44} {'limit':24} {'what happened':20} {'seconds':>7} {'peak MiB':>8}")
     for attack in TABLE:
         row = rows[attack.name]
         what = ", ".join(row["outcomes"])
-        print(f"{attack.name:44} {attack.limit:20} {what:20} {row['seconds']:7.2f} {row['peak'] / MIB:8.0f}")
+        print(f"{attack.name:44} {attack.limit:24} {what:20} {row['seconds']:7.2f} {row['peak'] / MIB:8.0f}")
     return rows
 
 
@@ -389,6 +406,7 @@ def test_gap_3_attack(attack: Attack, happened: dict[str, dict[str, Any]]) -> No
     """The fetch ends by the limit that it meets, in bounded memory, as the failure that it is."""
     row = happened[attack.name]
     assert row["outcomes"] == [attack.expected]
+    assert all(detail.endswith(attack.sentence) for detail in row["details"])
     assert row["seconds"] < LATEST or SHORT not in (attack.limits.connect_seconds, attack.limits.total_seconds)
     assert row["peak"] < MAX_MEMORY
 

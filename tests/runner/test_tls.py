@@ -157,7 +157,7 @@ def _whole(fetcher: Fetcher, answer: Callable[[Records], list[bytes]]) -> bytes:
     def serve(visit: Visit) -> None:
         records = Records(visit.sock, CERTIFICATE)
         records.send(*answer(records))
-        visit.gone(60)
+        visit.gone()
 
     outcome, body = fetched(fetcher, serve)
     assert isinstance(outcome, Fetched), outcome
@@ -213,7 +213,7 @@ def test_what_nobody_asked_for_is_no_next_answer(fetcher: Fetcher) -> None:
     def answer(visit: Visit) -> None:
         records = Records(visit.sock, CERTIFICATE)
         records.send(records.record(response(b"asked for")), records.record(response(b"not asked for")))
-        visit.gone(60)
+        visit.gone()
 
     with site(answer, at_once=True) as running:
         for _ in range(2):
