@@ -16,8 +16,21 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-_REFUSED = b"This emulator answers programs on this machine, and no web page.\n"
+_REFUSED = b"This emulator answers programs on this machine that sign what they ask, and no web page.\n"
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.-]+))(?::[0-9]{1,5})?")
+_HEALTH = b"/_ministack/health"  # what local_stack.emulator asks until it is there
+
+# A presigned link as chalicelib.storage.bucket makes it, byte for byte: with the bucket in the path, or in the host.
+_RESULT = re.compile(rb"(?:/[a-z0-9][a-z0-9.-]{2,62})?/results/[0-9a-f]{32}/[0-9]{1,9}")
+_LINK = {
+    b"response-content-disposition": re.compile(rb"attachment"),  # without it a fetched page would run in this origin
+    b"X-Amz-Algorithm": re.compile(rb"AWS4-HMAC-SHA256"),
+    b"X-Amz-Credential": re.compile(rb"\w+%2F[0-9]{8}%2F[a-z0-9-]+%2Fs3%2Faws4_request"),
+    b"X-Amz-Date": re.compile(rb"[0-9]{8}T[0-9]{6}Z"),
+    b"X-Amz-Expires": re.compile(rb"[0-9]{1,6}"),
+    b"X-Amz-SignedHeaders": re.compile(rb"host"),
+    b"X-Amz-Signature": re.compile(rb"[0-9a-f]{64}"),
+}
 
 
 def _end_with_launcher() -> None:
@@ -30,8 +43,10 @@ def _end_with_launcher() -> None:
 def guarded(app: Application) -> Application:
     """The ASGI application, for this machine's programs alone.
 
-    The emulator heeds no signature, so a web page could make it do anything: through a form, through its CORS, which
-    lets in everybody, or by DNS rebinding. A page may read what a presigned link leads to, and nothing else.
+    The emulator heeds hardly a signature, so a web page could make it do anything: through a form or an image, through
+    its CORS, which lets in everybody, or by DNS rebinding. But a page cannot send a signature in the header where
+    programs send theirs: across origins a browser first asks whether it may, and that is refused. What is not signed
+    there is a presigned link to a result, which pages may follow too, or nothing.
     """
 
     async def guard(scope: Message, receive: Receive, send: Send) -> None:
@@ -47,11 +62,36 @@ def guarded(app: Application) -> Application:
 
 
 def _is_harmless(scope: Message) -> bool:
-    headers = {name.lower(): value.decode("latin-1").lower() for name, value in scope["headers"]}
-    if not _is_loopback(headers.get(b"host", "")):
+    headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+    named = {name for name, _ in headers}
+    hosts = [value for name, value in headers if name == b"host"]
+    if not hosts or not all(_is_loopback(host.lower()) for host in hosts):
         return False
-    from_a_page = b"origin" in headers or headers.get(b"sec-fetch-site", "none") != "none"
-    return not from_a_page or (scope["method"] in ("GET", "HEAD") and b"X-Amz-Signature=" in scope["query_string"])
+    if scope["method"] in ("GET", "HEAD") and _is_link(scope, named):
+        return True
+    if b"origin" in named or any(name.startswith(b"sec-fetch-") for name in named):
+        return False
+    if any(name == b"authorization" and value.startswith("AWS4-HMAC-SHA256 ") for name, value in headers):
+        return True
+    asked = (scope["method"], scope["raw_path"], scope["query_string"])
+    return asked == ("GET", _HEALTH, b"")
+
+
+def _is_link(scope: Message, headers: set[bytes]) -> bool:
+    """True for a presigned link to a result, and nothing beside it that could make the emulator read another request.
+
+    What is judged is the path as it was sent: one that is encoded otherwise than in links is none.
+    """
+    if any(name.startswith(b"x-amz-") for name in headers) or headers & {b"content-length", b"transfer-encoding"}:
+        return False
+    members = [tuple(member.split(b"=", 1)) for member in scope["query_string"].split(b"&")]
+    given = dict(member for member in members if len(member) == 2)
+    return (
+        _RESULT.fullmatch(scope["raw_path"]) is not None
+        and len(members) == len(given)
+        and given.keys() == _LINK.keys()
+        and all(_LINK[name].fullmatch(value) for name, value in given.items())
+    )
 
 
 def _is_loopback(host: str) -> bool:

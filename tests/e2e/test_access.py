@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -55,14 +56,49 @@ def test_a_token_opens_the_service(closed: Running) -> None:
     until(lambda: closed.ask("GET", "/jobs/x", Authorization=f"Bearer {token}").status == 401, 70)
 
 
-def test_no_web_page_reaches_the_emulator(closed: Running) -> None:
-    """It runs beside the stack and would do anything for anybody: make functions, read tables."""
+@pytest.mark.parametrize(
+    "action",
+    [
+        "Action=ListQueues&Version=2012-11-05",
+        "Action=DeleteStack&Version=2010-05-15&StackName=fetch-queue",
+        "list-type=2",
+    ],
+)
+def test_no_web_page_reaches_the_emulator(closed: Running, action: str) -> None:
+    """It runs beside the stack and would do anything for anybody: list queues, remove the stack, read results."""
     emulator = closed.facts["emulator"]
+    page = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    rebound = {"Host": "evil.example"}
+    image = {"Referer": "https://evil.example/"}
     tables = {"X-Amz-Target": "DynamoDB_20120810.ListTables", "Content-Type": "application/x-amz-json-1.0"}
-    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+    for headers in (page, rebound, image):
         assert ask("POST", f"{emulator}/", {}, {**tables, **headers}).status == 403
-    assert ask("POST", f"{emulator}/", {}, tables).status == 200
-    assert ask("GET", f"{emulator}/2015-03-31/functions/").status != 200
+        for signature in ("", "&X-Amz-Signature=x"):
+            assert ask("GET", f"{emulator}/?{action}{signature}", headers=headers).status == 403
+    # A program gets in, and finds everything where it was.
+    client = boto3.client(
+        "sqs",
+        endpoint_url=emulator,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    assert closed.facts["variables"]["QUEUE_URL"] in client.list_queues()["QueueUrls"]
+
+
+def test_a_web_page_reads_a_result_by_its_link(stack: Running) -> None:
+    """By nothing but the link that it was given: not by the same link for another thing."""
+    batch = stack.submit_batch([stack.page("/image.png?link")])
+    [job] = stack.finished_batch(batch["id"])["jobs"]
+    page = {"Origin": stack.facts["api"], "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}
+    [line] = stack.ask("GET", f"/batches/{batch['id']}/results").body.splitlines()
+    link = json.loads(line)["result"]["link"]
+    original = ask("GET", stack.page("/image.png")).body
+    for headers in (page, {}):
+        assert ask("GET", link, headers=headers).body == original
+        assert ask("GET", f"{link}&acl", headers=headers).status == 403
+        assert ask("GET", link.partition("?")[0], headers=headers).status == 403
+    assert stack.ask("GET", job["links"]["result"]).body == original  # as `curl -L` does
 
 
 def test_a_quota_under_many_clients(closed: Running) -> None:
