@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
     from types_boto3_sqs.type_defs import MessageTypeDef
@@ -96,7 +94,7 @@ def event_of(messages: list[MessageTypeDef], queue_arn: str) -> dict[str, Any]:
 
 
 class Outage:
-    """Says once that the queue cannot be reached and once that it is back, however many pollers find out."""
+    """Says once that the queue cannot be polled and once that it is back, however many pollers find out."""
 
     def __init__(self, report: Callable[[str], object]) -> None:
         self._report = report
@@ -107,7 +105,7 @@ class Outage:
         """A poller met `error`."""
         with self._lock:
             if not self._down:
-                self._report(f"the queue cannot be reached, trying on: {error}")
+                self._report(f"the queue cannot be polled, trying on: {type(error).__name__}: {error}")
             self._down = True
 
     def over(self) -> None:
@@ -134,12 +132,15 @@ class EventSource:
     _queue_arn: str = field(default="", init=False)
 
     def run(self, stop: threading.Event) -> None:
-        """Poll until `stop` is set."""
+        """Poll until `stop` is set, whatever a poll raises.
+
+        What is no Exception ends it, as it ends a function's process on Lambda: messages that it held come back.
+        """
         pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
             try:
                 self.poll()
-            except (BotoCoreError, ClientError) as error:
+            except Exception as error:  # noqa: BLE001 - half an answer may raise anything, and must not end the poller
                 self.outage.seen(error)
                 stop.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import boto3
@@ -17,7 +19,7 @@ from local_stack import lifeline
 from local_stack.event_source import WAIT_SECONDS, EventSource, Handler, Outage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 # Invocations that run at once in one worker. Lambda begins with five pollers a queue; here two workers share a
 # developer's two cores, and four keep them busy while sites are slow.
@@ -27,6 +29,7 @@ DEAD_LETTER_POLLERS = 1  # dead letters are rare
 GRACE_SECONDS = 3.0  # for what is being worked on when the worker is told to end
 
 _TIMED_OUT = 70  # the exit status of a worker that was ended as Lambda ends a function
+POLLER_LOST = 71  # that of one that would sit idle, in part or wholly
 
 
 def load() -> tuple[Handler, Handler]:
@@ -74,19 +77,35 @@ def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
         lifeline.watch(stop.set)
     jobs = source(told.queue_url, "run_jobs", run_jobs)
     dead_letters = source(told.dead_letter_queue_url, "run_dead_letters", run_dead_letters)
-    pollers = [
-        threading.Thread(target=fed.run, args=(stop,), daemon=True)
-        for fed in [jobs] * POLLERS + [dead_letters] * DEAD_LETTER_POLLERS
-    ]
+    os._exit(work([jobs] * POLLERS + [dead_letters] * DEAD_LETTER_POLLERS, stop))
+
+
+def work(sources: Sequence[EventSource], stop: threading.Event, grace_seconds: float = GRACE_SECONDS) -> int:
+    """Poll each source in a thread until `stop` is set; returns the exit status.
+
+    Where a poller ends before it was told to, the others are told too: the launcher starts a worker that is whole.
+    """
+    lost = threading.Event()
+
+    def poll(source: EventSource) -> None:
+        try:
+            source.run(stop)
+        finally:
+            if not stop.is_set():
+                lost.set()
+                stop.set()
+
+    pollers = [threading.Thread(target=poll, args=(source,), daemon=True) for source in sources]
     for poller in pollers:
         poller.start()
     stop.wait()
-    grace = threading.Timer(GRACE_SECONDS, os._exit, [0])
-    grace.daemon = True
-    grace.start()
+    deadline = time.monotonic() + grace_seconds
     for poller in pollers:
-        poller.join()
-    os._exit(0)
+        poller.join(max(0.0, deadline - time.monotonic()))
+    if not lost.is_set():
+        return 0
+    _report("a poller has ended; this worker ends, too")
+    return POLLER_LOST
 
 
 def _end_as_lambda_would(sentence: str) -> None:
@@ -96,7 +115,8 @@ def _end_as_lambda_would(sentence: str) -> None:
 
 
 def _report(sentence: str) -> None:
-    print(f"worker {os.getpid()}: {sentence}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # where nobody listens any more, what comes next matters still
+        print(f"worker {os.getpid()}: {sentence}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

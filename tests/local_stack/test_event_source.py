@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
+from urllib3.exceptions import ProtocolError
 
 from chalicelib.settings import Settings
 from local_stack import resources
@@ -264,8 +265,71 @@ def test_a_queue_that_is_away_for_a_while(queues: Queues) -> None:
     queues.source(lambda event, context: None).run(stop)
     assert stop.pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
     assert len(queues.said) == 2
-    assert "cannot be reached" in queues.said[0]
+    assert "cannot be polled, trying on: EndpointConnectionError: " in queues.said[0]
     assert "answers again" in queues.said[1]
+
+
+class Broken:
+    """A queue whose answers are not as they should be, for a while; the test stops the poller once they are."""
+
+    def __init__(self, wrong: list[Any], stop: threading.Event) -> None:
+        self.wrong = wrong
+        self.stop = stop
+
+    def get_queue_attributes(self, **_: Any) -> Any:
+        return {"Attributes": {"QueueArn": "arn:aws:sqs:us-east-1:1:q"}}
+
+    def receive_message(self, **_: Any) -> Any:
+        if not self.wrong:
+            self.stop.set()
+            return {}
+        answer = self.wrong.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def delete_message_batch(self, **_: Any) -> Any:
+        raise ConnectionResetError("gone")
+
+
+WHOLE = {"MessageId": "1", "ReceiptHandle": "r", "Body": "b", "MD5OfBody": "m"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [
+        (KeyError("QueueArn"), "KeyError"),
+        (ProtocolError("cut"), "ProtocolError"),
+        (RuntimeError("can't start new thread"), "RuntimeError"),
+        (None, "AttributeError"),
+        ({"Messages": [{"ReceiptHandle": "r"}]}, "KeyError"),
+        ({"Messages": [WHOLE]}, "ConnectionResetError"),  # done with, and not deleted: it comes back
+    ],
+)
+def test_a_poller_survives_whatever_a_poll_raises(queues: Queues, wrong: Any, kind: str) -> None:
+    """As an outage: said once, with what it was; then a pause, then on."""
+    stop = Impatient()
+    queues.sqs = Broken([wrong, wrong], stop)
+    queues.source(lambda event, context: None).run(stop)
+    assert stop.pauses == [0.5, 1.0]
+    assert len(queues.said) == 2
+    assert f"trying on: {kind}: " in queues.said[0]
+    assert "answers again" in queues.said[1]
+
+
+def test_a_function_that_wants_to_end_the_process(queues: Queues) -> None:
+    """Ends the poller, and acknowledges nothing; nobody is told later that it timed out."""
+    queues.send("one")
+
+    def handler(event: dict[str, Any], context: Context) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        queues.source(handler).run(threading.Event())
+    assert queues.held() == ["one"]
+    for timer in [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]:
+        timer.join(30)  # its time would be a minute
+        assert not timer.is_alive()
 
 
 def test_a_message_that_cannot_be_deleted_is_reported(queues: Queues) -> None:
