@@ -6,13 +6,17 @@ import argparse
 import os
 import signal
 import socket
+import sys
 import threading
+from contextlib import suppress
 
 from chalicelib import settings
 from local_stack import chalice_server, environment, lifeline, sockets
 
 DEFAULT_PORT = 8000
 GRACE_SECONDS = 2.0  # for requests in progress when the server is told to end
+
+_TIMED_OUT = 70  # the exit status of an API that was ended as Lambda ends a function
 
 
 def main() -> None:
@@ -37,6 +41,7 @@ def main() -> None:
         app.app,
         listener,
         function_seconds=told.api_function_seconds,
+        time_out=_end_as_lambda_would,
         log_requests=os.environ.get("LOG") == "1",
     )
 
@@ -51,6 +56,16 @@ def main() -> None:
     server.serve_forever(poll_interval=0.1)
     server.socket.close()
     server.busy.wait(GRACE_SECONDS)
+
+
+def _end_as_lambda_would(sentence: str) -> None:
+    """End the process, which alone is sure to end what a request would still write; other requests are cut.
+
+    On Lambda only the one invocation would go: each has a process there.
+    """
+    with suppress(OSError):  # nobody may be listening
+        print(f"api: {sentence}; this process ends, and what else is in progress is cut", file=sys.stderr, flush=True)
+    os._exit(_TIMED_OUT)
 
 
 if __name__ == "__main__":

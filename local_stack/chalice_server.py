@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
-import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
@@ -19,10 +19,14 @@ from chalice.config import Config
 
 from chalicelib.api import headers as answers
 from chalicelib.api import problems
+from local_stack.progress import Busy, Watch
 from local_stack.sockets import BACKLOG
 
 MAX_BODY_BYTES = 10 * 1024 * 1024  # API Gateway's limit; the service's own, a smaller one, is the app's to enforce
 IDLE_SECONDS = 75  # how long a connection may wait for its next request
+RETRY_SECONDS = 5  # after what took too long, as a deployed stage's GatewayResponse says
+
+_LAST_WORD_SECONDS = 1  # to send the answer to what took too long: what it still does must end soon
 
 _NO_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
@@ -73,19 +77,46 @@ class Handler(local.ChaliceRequestHandler):
                 self._problem(problems.MISDIRECTED, answers.NOT_THIS_MACHINE)
                 return
             try:
-                answer = self.local_gateway.handle_request(
-                    method=self.command, path=self.path, headers=dict(self.headers), body=body
-                )
+                answer = self._invoke(body)
             except (local.ForbiddenError, UnicodeEncodeError):
                 # No route; a deployed stage answers the same, by a GatewayResponse. Chalice first looks for a token of
                 # its own, which it takes for ASCII.
                 self._problem(problems.NOT_FOUND, f"Nothing is served at {self.path.partition('?')[0]}.")
                 return
-            answer = self._handle_binary(answer)
-            headers = {**answer["headers"], **answer["multiValueHeaders"]}
-            self._send_http_response(answer["statusCode"], headers, answer["body"])
+            if answer is not None:
+                answer = self._handle_binary(answer)
+                headers = {**answer["headers"], **answer["multiValueHeaders"]}
+                self._send_http_response(answer["statusCode"], headers, answer["body"])
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _generic_handle
+
+    def _invoke(self, body: bytes | None) -> Any:
+        """The app's answer; None where its time was over, and the request has been answered without it."""
+        self.server.watch.begin(self._time_out)
+        try:
+            answer = self.local_gateway.handle_request(
+                method=self.command, path=self.path, headers=dict(self.headers), body=body
+            )
+        finally:
+            in_time = self.server.watch.end(self._time_out)
+        if in_time:
+            return answer
+        self.close_connection = True
+        return None
+
+    def _time_out(self) -> None:
+        """Answer in place of the app, and have it ended: on Lambda it would do nothing more."""
+        detail = f"No answer came in time. Send the same again in {RETRY_SECONDS} s; "
+        detail += "with an Idempotency-Key nothing is done twice."
+        self.connection.settimeout(_LAST_WORD_SECONDS)
+        try:
+            self._problem(problems.UNAVAILABLE, detail, {"Retry-After": str(RETRY_SECONDS), "Connection": "close"})
+            self.wfile.flush()
+        except OSError:
+            pass  # the client has gone
+        finally:
+            path = ascii(self.path.partition("?")[0])[1:-1]
+            self.server.time_out(f"{self.command} {path} timed out after {self.server.watch.seconds:g} s")
 
     def _read_body(self) -> bytes | None:
         """The request's body. Chalice's own handler raises on a bad Content-Length and takes chunks for no body."""
@@ -202,55 +233,60 @@ def _one_line(text: str) -> str:
     return re.sub(r"[\r\n\0]+", " ", text).encode("latin-1", "replace").decode("latin-1")
 
 
-class Busy:
-    """Counts the requests in progress, so that the server can finish them before it ends."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._count = 0
-
-    def __enter__(self) -> None:
-        with self._changed:
-            self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._count -= 1
-            self._changed.notify_all()
-
-    def wait(self, seconds: float) -> None:
-        """Wait until none is in progress, but no longer than `seconds`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._count == 0, seconds)
-
-
 class Server(local.ThreadedHTTPServer):
     """Accepts on a socket that is listening already; a thread for each connection."""
 
     request_queue_size = BACKLOG
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, handler: Any, *, log_requests: bool) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        handler: Any,
+        *,
+        function_seconds: float,
+        time_out: Callable[[str], object],
+        log_requests: bool,
+    ) -> None:
         super().__init__(listener.getsockname(), handler, bind_and_activate=False)
         self.socket.close()  # the one that it made itself
         self.socket: socket.socket = listener
         self.busy = Busy()
+        self.watch = Watch(function_seconds)
+        self.watch.start()
+        self.time_out = time_out
         self.log_requests = log_requests
+
+    def server_close(self) -> None:
+        self.watch.close()
+        super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):  # a client that goes away is no event
             super().handle_error(request, client_address)
 
 
-def make(app: Chalice, listener: socket.socket, *, function_seconds: int, log_requests: bool) -> Server:
-    """A server of `app`. What config.json lists for stage dev is not read: the environment is as it should be."""
+def make(
+    app: Chalice,
+    listener: socket.socket,
+    *,
+    function_seconds: float,
+    time_out: Callable[[str], object],
+    log_requests: bool,
+) -> Server:
+    """A server of `app`. What config.json lists for stage dev is not read: the environment is as it should be.
+
+    `time_out` is called with a sentence when a request outlives `function_seconds`, once it has been answered.
+    """
     # As chalice.local.create_local_server does: `current_request` becomes one for each thread.
     local.CustomLocalChalice.__bases__ = (local.LocalChalice, app.__class__)
     app.__class__ = local.CustomLocalChalice
     config = Config.create(lambda_timeout=function_seconds)
 
     def server(_address: tuple[str, int], handler: Any) -> Server:
-        return Server(listener, handler, log_requests=log_requests)
+        return Server(
+            listener, handler, function_seconds=function_seconds, time_out=time_out, log_requests=log_requests
+        )
 
     host, port = listener.getsockname()
     made = local.LocalDevServer(app, config, host, port, handler_cls=Handler, server_cls=server)

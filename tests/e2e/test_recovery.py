@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
-from tests.e2e.running import Running, until
+from tests.e2e.running import Running, running, runs, until
 
 Fresh = Callable[[str], str]
 
@@ -78,3 +79,17 @@ def test_an_api_that_was_killed(stack: Running, fresh: Fresh) -> None:
     assert stack.job(job["id"])["id"] == job["id"]  # waits for the new one: the port stays open
     until(lambda: stack.facts["pids"]["api"] not in (killed, None))
     assert stack.finished(job["id"])["status"] == "succeeded"
+
+
+def test_an_api_whose_request_takes_too_long(tmp_path: Path) -> None:
+    """It ends as Lambda would end the function, so that nothing is written later; another answers on the same port."""
+    with running(tmp_path, {"API_FUNCTION_SECONDS": "6", "WAIT_SECONDS": "1", "WORKERS": "0"}) as stack:
+        ended = stack.facts["pids"]["api"]
+        with stack.stopped(stack.facts["pids"]["emulator"]):
+            answer = stack.ask("POST", "/jobs", {"url": stack.page("/hello.txt")})
+            assert (answer.status, answer.json["type"].rpartition("/")[2]) == (503, "unavailable")
+            assert answer.json["detail"].startswith("No answer came in time.")
+            until(lambda: not runs(ended))
+        assert stack.submit(stack.page("/hello.txt"))["status"] == "queued"
+        assert "api: POST /jobs timed out after 6 s" in stack.said
+        assert "the API ended with status 70; starting another" in stack.said

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,10 +65,18 @@ def example() -> Chalice:
 
 
 @contextmanager
-def serve(app: Chalice, *, log_requests: bool = False) -> Iterator[int]:
+def serve(
+    app: Chalice,
+    *,
+    function_seconds: float = 29,
+    time_out: Callable[[str], object] = pytest.fail,
+    log_requests: bool = False,
+) -> Iterator[int]:
     """Serve an app on a free port."""
     listener = sockets.listen(0, "PORT")
-    server = chalice_server.make(app, listener, function_seconds=29, log_requests=log_requests)
+    server = chalice_server.make(
+        app, listener, function_seconds=function_seconds, time_out=time_out, log_requests=log_requests
+    )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
@@ -76,6 +84,7 @@ def serve(app: Chalice, *, log_requests: bool = False) -> Iterator[int]:
     finally:
         server.shutdown()
         thread.join()
+        server.busy.wait(10)
         server.server_close()
 
 
@@ -280,22 +289,56 @@ def test_a_line_per_request(capsys: pytest.CaptureFixture[str], log_requests: bo
     assert capsys.readouterr().err == ("api: GET /thing 200\n" if log_requests else "")
 
 
-def test_busy_waits_for_requests_in_progress() -> None:
-    """A server that ends lets what it has begun finish, but not for ever."""
-    busy = chalice_server.Busy()
-    busy.wait(0)
-    inside, go_on = threading.Event(), threading.Event()
+class Slow:
+    """An app with a request that takes until it is let go, and who is told that it took too long."""
 
-    def request() -> None:
-        with busy:
-            inside.set()
-            go_on.wait(10)
+    def __init__(self) -> None:
+        self.began, self.go_on, self.ended = threading.Event(), threading.Event(), threading.Event()
+        self.said: list[str] = []
+        self.app = example()
 
-    thread = threading.Thread(target=request)
-    thread.start()
-    inside.wait(10)
-    busy.wait(0.01)
-    assert thread.is_alive()
-    go_on.set()
-    busy.wait(10)
-    thread.join()
+        @self.app.route("/slow", methods=["POST"])
+        def slow() -> Response:
+            self.began.set()
+            self.go_on.wait()
+            return answer("done after all")
+
+    def time_out(self, sentence: str) -> None:
+        self.said.append(sentence)
+        self.ended.set()
+
+    @contextmanager
+    def connected(self) -> Iterator[socket.socket]:
+        """A client that has asked; its request goes on to the end of the block."""
+        with serve(self.app, function_seconds=0.05, time_out=self.time_out) as port:
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+                    connection.sendall(b"POST /slow?secret=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+                    yield connection
+            finally:
+                self.go_on.set()
+
+
+def test_a_request_that_takes_too_long() -> None:
+    """Is answered as a deployed stage answers it, by API Gateway; then whoever ends the process is told."""
+    slow = Slow()
+    with slow.connected() as connection:
+        received = b""
+        while not received.endswith(b"}\n"):
+            received += connection.recv(65536)
+        assert problem(received) == (503, "unavailable")
+        assert b"\r\nRetry-After: 5\r\n" in received
+        assert b"No answer came in time. Send the same again in 5 s" in received
+        assert slow.ended.wait(30)
+        assert slow.said == ["POST /slow timed out after 0.05 s"]
+        slow.go_on.set()
+        assert connection.recv(65536) == b""  # it is answered once
+
+
+def test_a_request_that_takes_too_long_for_nobody() -> None:
+    """The client's going away ends no request."""
+    slow = Slow()
+    with slow.connected() as connection:
+        assert slow.began.wait(30)
+        connection.close()
+        assert slow.ended.wait(30)
