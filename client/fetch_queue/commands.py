@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import click
 
-from fetch_queue import console, options
+from fetch_queue import console, drafts, options
 from fetch_queue.client import FetchQueue, is_of_batch
 from fetch_queue.codes import Exit
 from fetch_queue.download import Downloaded
@@ -148,7 +148,7 @@ def _save(queue: FetchQueue, job_id: str, target: Path) -> Downloaded:
     """Put a result in a file's place, once it is whole."""
     partial = target.with_name(f".{target.name}.partial")
     try:
-        with partial.open("w+b") as file:
+        with drafts.begin(partial) as file:
             written = queue.download(job_id, file)
         partial.replace(target)
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fetch_queue import names
+from fetch_queue import drafts, names
 from fetch_queue.client import FetchQueue
 from fetch_queue.download import BLOCK
 from fetch_queue.lock import locked
@@ -66,7 +66,7 @@ class Folder:
     def save(self, queue: FetchQueue, job: Job, place: Place) -> None:
         """Read a job's result into its place. Raises what `FetchQueue.download` does, and OSError."""
         partial = self.path / _PARTIAL.format(job.id)
-        with partial.open("w+b") as file:
+        with drafts.begin(partial) as file:
             queue.download(job.id, file, job.result)
         partial.replace(self.path / place.name)
 

@@ -9,14 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fetch_queue import drafts
 from fetch_queue.errors import ManifestError
-from fetch_queue.lock import locked
+from fetch_queue.lock import linked, locked
 
 Record = Mapping[str, Any]
 
 
 class Journal:
-    """An open journal, which no other process can open meanwhile."""
+    """An open journal, which no other process can open meanwhile. It is no symbolic link: that could lead anywhere."""
 
     def __init__(self, path: Path) -> None:
         """Lock the file, which need not be there. Raises ManifestError where another process has it."""
@@ -26,6 +27,8 @@ class Journal:
 
     def read(self) -> list[Record]:
         """The records; none where there is no file, or an empty one. Raises ManifestError."""
+        if self.path.is_symlink():
+            raise linked(self.path)
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:
@@ -47,7 +50,7 @@ class Journal:
     def begin(self, records: Iterable[Record]) -> None:
         """Make the file, with these records or not at all."""
         made = self.path.with_name(f".{self.path.name}.new")
-        with made.open("wb") as file:
+        with drafts.begin(made) as file:
             file.write(_lines(records))
             file.flush()
             os.fsync(file.fileno())
@@ -73,7 +76,7 @@ class Journal:
 
     def _open(self) -> BinaryIO:
         """At its end, without the half line that a kill may have left there."""
-        file = self.path.open("r+b")
+        file = open(self.path, "r+b", opener=_open_no_link)  # noqa: SIM115 - it stays open
         data = file.read()
         file.seek(len(data) if data.endswith(b"\n") else data.rfind(b"\n") + 1)
         file.truncate()
@@ -81,6 +84,10 @@ class Journal:
 
     def _damaged(self, line: int) -> ManifestError:
         return ManifestError(f"{self.path} is no manifest, or damaged, in line {line}; move it away to begin anew")
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))  # Windows has no such flag
 
 
 def _lines(records: Iterable[Record]) -> bytes:

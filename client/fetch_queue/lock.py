@@ -10,10 +10,19 @@ from fetch_queue.errors import ManifestError
 
 
 def locked(path: Path, what: Path) -> FileLock:
-    """A held lock. Raises ManifestError where another process holds it, OSError where it cannot be made."""
+    """A held lock. Raises ManifestError where another process holds it, or a link is in its place, else OSError."""
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         raise ManifestError(f"another fetch-queue is at work with {what}; wait for its end, or end it") from error
+    except OSError as error:
+        if path.is_symlink():
+            raise linked(path) from error
+        raise
     return lock
+
+
+def linked(path: Path) -> ManifestError:
+    """The error for a file that is kept open, and has a symbolic link in its place."""
+    return ManifestError(f"{path} is a symbolic link, and what it leads to is not written to; move the link away")
