@@ -36,12 +36,14 @@ class Child:
         *,
         descriptors: Iterable[int] = (),
         output: IO[bytes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._command = list(command)
         self._environment = dict(environment)
         self._descriptors = tuple(descriptors)
         self._output = output
+        self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._pause = 0.0
@@ -50,7 +52,7 @@ class Child:
     def start(self) -> None:
         """Start the process."""
         self._start_at = None
-        self._started_at = time.monotonic()
+        self._started_at = self._clock()
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -80,7 +82,7 @@ class Child:
 
         True when a new process was started.
         """
-        now = time.monotonic()
+        now = self._clock()
         if self._start_at is None and (ended := self.ended) is not None:
             young = now - self._started_at < _SHORT_LIFE_SECONDS
             self._pause = min(max(2 * self._pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS) if young else 0.0

@@ -335,7 +335,7 @@ class _Storage(_Handler):
             return
         if service.hanging:
             service.reached.set()
-            service.release.wait(60)
+            service.release.wait(600)  # longer than anybody waits for a program's end
         service.downloads[job_id] += 1
         content_type, data = service.bytes_of(batch.urls[int(job_id.partition("-")[2])])
         if job_id in service.damaged:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from local_stack.demo import ask
 from tests.client.test_submission import saved
 from tests.e2e.running import ROOT, Running, running, until
+from tests.processes import started
 
 pytestmark = pytest.mark.emulator
 
@@ -21,9 +23,9 @@ URLS = 5000
 ENOUGH = 500  # results saved, until the kill
 
 
-def start(stack: Running, *arguments: str) -> subprocess.Popen[str]:
+def start(stack: Running, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """The command line, as a process of its own."""
-    return subprocess.Popen(
+    return started(
         [sys.executable, "-m", "client", *arguments],
         cwd=ROOT,
         env={**os.environ, "FETCH_QUEUE_URL": stack.facts["api"]},
@@ -39,16 +41,16 @@ def test_five_thousand_urls_killed_half_way(tmp_path: Path) -> None:
     with running(tmp_path, {"WORKERS": "2", "LOG": "1"}) as stack:
         urls.write_text("".join(f"{stack.page(f'/page/{number}')}\n" for number in range(URLS)))
         command = ["submit", "-f", str(urls), "--output", str(out)]
-        killed = start(stack, *command)
-        until(lambda: killed.poll() is not None or len(list(out.glob("*.txt"))) >= ENOUGH, 300)
-        killed.send_signal(signal.SIGKILL)
-        killed.communicate()
+        with start(stack, *command) as killed:
+            until(lambda: killed.poll() is not None or len(list(out.glob("*.txt"))) >= ENOUGH, 300)
+            killed.send_signal(signal.SIGKILL)
+            killed.communicate()
         assert killed.returncode == -signal.SIGKILL
         before = {path: path.stat().st_mtime_ns for path in out.glob("*.txt")}
         assert ENOUGH <= len(before) < URLS
 
-        again = start(stack, *command)
-        said, _ = again.communicate(timeout=600)
+        with start(stack, *command) as again:
+            said, _ = again.communicate(timeout=600)
         assert again.returncode == 0, said
         assert f"{URLS:,} URLs: {URLS:,} succeeded" in said
         assert stack.said.count("api: POST /batches 202") == URLS / 1000

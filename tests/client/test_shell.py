@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.client.conftest import Ran
 from tests.client.fake import Fault, Service
+from tests.processes import END_SECONDS, started
 
 ROOT = Path(__file__).parent.parent.parent
 A = "https://example.com/a"
@@ -136,9 +138,9 @@ def test_help(command: Command) -> None:
 
 def start(
     service: Service, *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
-) -> subprocess.Popen[bytes]:
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """The program, as `python -m client` from the repository's root."""
-    return subprocess.Popen(
+    return started(
         [sys.executable, "-m", "client", *arguments],
         cwd=ROOT,
         env={
@@ -156,11 +158,11 @@ def start(
 def test_ctrl_c(service: Service, tmp_path: Path) -> None:
     """130, at once, with a line that says how to go on."""
     service.polls_to_finish = 1000
-    process = start(service, "submit", A, "--output", str(tmp_path))
-    assert process.stdout is not None
-    assert process.stdout.readline().endswith(b"  1 URL accepted\n")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    with start(service, "submit", A, "--output", str(tmp_path)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().endswith(b"  1 URL accepted\n")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 130
     assert err.decode().splitlines() == [
         "",  # ends the line that shows ^C
@@ -172,11 +174,13 @@ def test_ctrl_c(service: Service, tmp_path: Path) -> None:
 def test_ctrl_c_while_results_are_read(service: Service, tmp_path: Path) -> None:
     """A storage that does not answer is not waited for."""
     service.hanging = True
-    process = start(service, "submit", A, "--output", str(tmp_path))
-    assert service.reached.wait(20)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
-    service.release.set()
+    try:
+        with start(service, "submit", A, "--output", str(tmp_path)) as process:
+            assert service.reached.wait(END_SECONDS)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=END_SECONDS)
+    finally:
+        service.release.set()
     assert process.returncode == 130
 
 
@@ -184,19 +188,22 @@ def test_a_bar_on_a_terminal(service: Service) -> None:
     """On standard error; standard output has the ids alone. A terminal that knows no Unicode is no problem."""
     service.polls_to_finish = 2
     ours, theirs = pty.openpty()
-    process = start(service, "submit", "https://example.com/東", "ftp://x/", "--wait", stderr=theirs)
-    os.close(theirs)
     shown = b""
-    while True:
-        try:
-            block = os.read(ours, 65536)
-        except OSError:  # Linux's way to say that the other side is closed
-            break
-        if not block:
-            break
-        shown += block
-    out, _ = process.communicate(timeout=20)
-    os.close(ours)
+    with (
+        os.fdopen(ours, "rb", buffering=0) as terminal,
+        os.fdopen(theirs, "wb", buffering=0) as stderr,
+        start(service, "submit", "https://example.com/東", "ftp://x/", "--wait", stderr=theirs) as process,
+    ):
+        stderr.close()
+        while True:
+            try:
+                block = terminal.read(65536)
+            except OSError:  # Linux's way to say that the other side is closed
+                break
+            if not block:
+                break
+            shown += block
+        out, _ = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 1
     assert re.fullmatch(r"[0-9a-f]{32}  1 URL accepted, 1 rejected\n", out.decode())
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
@@ -210,20 +217,18 @@ def test_a_full_disk(service: Service, command: Command) -> None:
     batch_id = next(iter(service.batches.values())).id
     command("status", batch_id)
     for arguments in (["--help"], ["batch", batch_id], ["result", batch_id]):
-        with Path("/dev/full").open("wb") as full:
-            process = start(service, *arguments, stdout=full.fileno())
-        _, err = process.communicate(timeout=20)
+        with Path("/dev/full").open("wb") as full, start(service, *arguments, stdout=full.fileno()) as process:
+            _, err = process.communicate(timeout=END_SECONDS)
         assert (process.returncode, err.decode()) == (4, "fetch-queue: No space left on device\n"), arguments
 
 
 def test_a_reader_that_goes_away(service: Service, command: Command) -> None:
     """As `head` does: quietly."""
     command("submit", *(f"https://example.com/{number}/{'x' * 2000}" for number in range(400)))
-    process = start(service, "batch", next(iter(service.batches.values())).id)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr is not None
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait(20) == 1
+    with start(service, "batch", next(iter(service.batches.values())).id) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait(END_SECONDS) == 1

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from local_stack.demo import Answer, ask
+from tests.processes import END_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -172,7 +173,7 @@ def running(
         end(process)
 
 
-def end(process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+def end(process: subprocess.Popen[bytes], seconds: float = END_SECONDS) -> None:
     """Ctrl-C, and what comes after when it is not heard."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)

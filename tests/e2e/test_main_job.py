@@ -15,7 +15,7 @@ from local_stack.demo import ask
 from tests.e2e.running import SHORT, Running, running, until
 
 Fresh = Callable[[str], str]
-WINDOW_SECONDS = 2
+WINDOW_SECONDS = 10  # half of it is enough to submit a URL, on any machine
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_the_bytes_are_read_back_as_they_came(stack: Running, path: str, content
 
 
 def test_a_batch_of_a_thousand(stack: Running, fresh: Fresh) -> None:
-    """100 repeats and 3 invalid URLs: 897 requests, 997 jobs that succeed, 3 rejected by index; deleted in time."""
+    """100 repeats and 3 invalid URLs: 897 requests, 997 jobs that succeed, 3 rejected by index; deleted whole."""
     base = fresh("/page")
     urls = [stack.page(f"{base}?{number}") for number in range(897)]
     urls += urls[:100]
@@ -63,9 +63,8 @@ def test_a_batch_of_a_thousand(stack: Running, fresh: Fresh) -> None:
     assert [job["id"] for job in jobs] == [job["id"] for job in batch["jobs"]]
     assert sum(job["reused"] for job in jobs) == 100
 
-    began = time.monotonic()
+    # In API_FUNCTION_SECONDS, that is: else it would be a 503.
     assert stack.ask("DELETE", f"/batches/{batch['id']}").status == 204
-    assert time.monotonic() - began < 10
     assert stack.ask("GET", f"/batches/{batch['id']}").status == 404
     for job in (jobs[0], jobs[500], jobs[-1]):
         assert stack.ask("GET", f"/jobs/{job['id']}").status == 404

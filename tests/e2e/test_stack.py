@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import FREE_PORTS, ROOT, Running, running, runs, until
+from tests.processes import END_SECONDS
 
 CONFIG = """
 [default]
@@ -48,7 +49,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         pids = stack.pids
         assert all(map(runs, pids))
         os.killpg(stack.process.pid, signal.SIGINT)
-        assert stack.process.wait(20) == 0
+        assert stack.process.wait(END_SECONDS) == 0
         assert stack.said.rstrip().endswith("Ended. The emulator's data went with it.")
         assert "Traceback" not in stack.said
         assert not [pid for pid in pids if runs(pid)]
@@ -60,8 +61,8 @@ def test_nothing_outlives_the_launcher(tmp_path: Path, number: signal.Signals) -
     with running(tmp_path) as stack:
         pids = stack.pids
         os.kill(stack.process.pid, number)
-        stack.process.wait(20)
-        until(lambda: not [pid for pid in pids if runs(pid)], 20, what=stack.said)
+        stack.process.wait(END_SECONDS)
+        until(lambda: not [pid for pid in pids if runs(pid)], END_SECONDS, what=stack.said)
 
 
 def test_without_its_emulator_the_stack_ends(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_without_its_emulator_the_stack_ends(tmp_path: Path) -> None:
     with running(tmp_path) as stack:
         pids = stack.pids
         os.kill(stack.facts["pids"]["emulator"], signal.SIGKILL)
-        assert stack.process.wait(20) == 1
+        assert stack.process.wait(END_SECONDS) == 1
         assert "Fetch Queue: the emulator was ended by signal 9" in stack.said
         assert not [pid for pid in pids if runs(pid)]
 

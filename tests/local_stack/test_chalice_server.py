@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -130,12 +131,17 @@ def problem(answer: bytes) -> tuple[int, str]:
 
 @pytest.mark.parametrize("size", [4, 20_000])  # in one packet with the head, and in a second one
 def test_a_kept_connection_is_not_kept_waiting(client: http.client.HTTPConnection, size: int) -> None:
-    """Twenty requests on one connection: with Nagle's algorithm at work each but the first would take 40 ms."""
-    began = time.perf_counter()
+    """On one connection: with Nagle's algorithm at work each request but the first would take 40 ms.
+
+    Half of them do not, however much the machine has to do beside.
+    """
+    took = []
     for _ in range(20):
+        began = time.perf_counter()
         response, body = ask(client, "GET", f"/thing?size={size}")
+        took.append(time.perf_counter() - began)
         assert (response.status, body) == (200, b"x" * size)
-    assert time.perf_counter() - began < 0.6
+    assert statistics.median(took) < 0.035
 
 
 def test_head_has_no_body(port: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from local_stack.children import Child, end_all
+from tests.processes import END_SECONDS, started
 
 ROOT = Path(__file__).parent.parent.parent
 # Says that it is up by making a file, then lives until its standard input ends.
@@ -30,7 +31,7 @@ sys.stdin.read()
 
 def until(holds: Callable[[], object]) -> None:
     """Wait for something that other processes bring about; fail when it does not come."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + END_SECONDS
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -48,11 +49,17 @@ def up(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(up: Path) -> Iterator[Callable[[str], Child]]:
+def now() -> list[float]:
+    """The children's time, which stands still."""
+    return [1000.0]
+
+
+@pytest.fixture
+def start(up: Path, now: list[float]) -> Iterator[Callable[[str], Child]]:
     children: list[Child] = []
 
     def start(program: str) -> Child:
-        child = Child("a child", [sys.executable, "-c", program, str(up)], os.environ)
+        child = Child("a child", [sys.executable, "-c", program, str(up)], os.environ, clock=lambda: now[0])
         children.append(child)
         child.start()
         return child
@@ -66,7 +73,7 @@ def test_a_child_ends_when_it_is_let_go(start: Callable[[str], Child], up: Path)
     child = start(OBEDIENT)
     until(up.exists)
     assert (child.pid is None, child.ended) == (False, None)
-    child.end(grace_seconds=10)
+    child.end(grace_seconds=END_SECONDS)
     assert (child.pid, child.ended) == (None, "ended with status 0")
 
 
@@ -80,7 +87,7 @@ def test_a_child_that_does_not_listen_is_killed(start: Callable[[str], Child], u
     assert child.ended == "was ended by signal 9"
 
 
-def test_a_child_that_was_killed_is_started_again(start: Callable[[str], Child], up: Path) -> None:
+def test_a_child_that_was_killed_is_started_again(start: Callable[[str], Child], up: Path, now: list[float]) -> None:
     """After a pause, for it died young; and it is said."""
     child = start(OBEDIENT)
     until(up.exists)
@@ -90,27 +97,34 @@ def test_a_child_that_was_killed_is_started_again(start: Callable[[str], Child],
     said: list[str] = []
     assert not child.restart_if_ended(said.append)
     os.kill(first, signal.SIGKILL)
-    until(lambda: child.restart_if_ended(said.append))
+    until(lambda: child.ended)
+    now[0] += 4.9
+    assert not child.restart_if_ended(said.append)
+    now[0] += 0.5
+    assert child.restart_if_ended(said.append)
     until(up.exists)
     assert child.pid not in (None, first)
     assert said == ["a child was ended by signal 9; starting another in 0.5 s"]
 
 
-def test_the_pause_grows(start: Callable[[str], Child]) -> None:
+def test_the_pause_grows(start: Callable[[str], Child], now: list[float]) -> None:
     """A program that cannot run is not started again as fast as the machine can."""
     child = start("raise SystemExit(3)")
     said: list[str] = []
-    for _ in range(2):
-        until(lambda: child.restart_if_ended(said.append))
-    assert [line.rpartition(" in ")[2] for line in said] == ["0.5 s", "1 s"]
+    for pause in (0.5, 1, 2, 4, 8, 10, 10):
+        until(lambda: child.ended)
+        assert not child.restart_if_ended(said.append)
+        now[0] += pause
+        assert child.restart_if_ended(said.append)
+    assert [line.rpartition(" in ")[2] for line in said] == ["0.5 s", "1 s", "2 s", "4 s", "8 s", "10 s", "10 s"]
     assert "ended with status 3" in said[0]
 
 
-def test_one_that_lived_long_is_started_again_at_once(start: Callable[[str], Child]) -> None:
+def test_one_that_lived_long_is_started_again_at_once(start: Callable[[str], Child], now: list[float]) -> None:
     """Only dying young costs a pause."""
     child = start("raise SystemExit(0)")
     until(lambda: child.ended)
-    child._started_at -= 60
+    now[0] += 5
     said: list[str] = []
     assert child.restart_if_ended(said.append)
     assert said == ["a child ended with status 0; starting another"]
@@ -119,14 +133,8 @@ def test_one_that_lived_long_is_started_again_at_once(start: Callable[[str], Chi
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_child_outlives_its_parent(up: Path, number: signal.Signals) -> None:
     """Whatever the parent dies of."""
-    launcher = subprocess.Popen(
-        [sys.executable, "-c", LAUNCHER, OBEDIENT, str(up)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    with launcher:
+    command = [sys.executable, "-c", LAUNCHER, OBEDIENT, str(up)]
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as launcher:
         assert launcher.stdout is not None
         child = int(launcher.stdout.readline())
         until(up.exists)
