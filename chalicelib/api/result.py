@@ -12,6 +12,11 @@ from chalicelib.api.service import Service
 
 POLL_SECONDS = 1
 
+# What a browser takes for several documents, each with headers of its own, in whose place ours do not count (the
+# composite types of RFC 2046, 5), and what it gives to a reader of its own, as it is.
+_COMPOSITE = ("multipart/", "message/")
+_READ_OTHERWISE = ("application/pdf", "application/signed-exchange", "application/x-mimearchive")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
@@ -22,7 +27,7 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inline:
-    """The bytes, which are UTF-8 text."""
+    """The bytes, which are UTF-8 text, and to a browser nothing but that or one page."""
 
     etag: str
     content_type: str
@@ -59,12 +64,21 @@ def read_result(
     etag = f'"{result.sha256}"'
     if if_none_match is not None and _matches(if_none_match, etag):
         return Unchanged(etag=etag)
-    if not result.text:
+    if not result.text or not _is_one_page(result.content_type):
         return Elsewhere(etag=etag, url=service.bucket.link(result.key))
     data = service.bucket.read(result.key)
     if data is None:  # deleted since the job was read
         raise problems.not_found("result")
     return Inline(etag=etag, content_type=result.content_type, text=data.decode())
+
+
+def _is_one_page(content_type: str) -> bool:
+    """False for a type whose document the headers of our answer would not bind.
+
+    Of several types with commas between them, as of a repeated header, browsers take the first or the last.
+    """
+    types = [each.partition(";")[0].strip().lower() for each in content_type.split(",")]
+    return not any(each.startswith(_COMPOSITE) or each in _READ_OTHERWISE for each in types)
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib.api import read
+from chalicelib.runner.outcome import Fetched, Sink
 from chalicelib.storage.bucket import LINK_SECONDS
-from tests.world import SECOND, World, failure
+from tests.world import SECOND, Site, World, failure
 
 URL = "https://example.com/"
 
@@ -70,6 +72,67 @@ def test_what_there_is_not(w: World) -> None:
     batch = w.submit_batch([URL])
     assert w.request("GET", f"/batches/{batch['id']}/results?cursor=x").status_code == 422
     assert w.request("GET", f"/batches/{batch['id']}/results?status=queued").status_code == 422
+
+
+# What may be shown
+
+
+class TextSite(Site):
+    """Answers a short text, and says what it is."""
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__()
+        self.content_type = content_type
+
+    def fetch(self, url: str, sink: Sink) -> Fetched:
+        data = b"--b\r\nContent-Type: text/html\r\n\r\n<script>alert(1)</script>\r\n--b--\r\n"
+        sink.begin(self.content_type)
+        sink.write(data)
+        return Fetched(
+            content_type=self.content_type,
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            http_status=200,
+            final_url=url,
+            text=True,
+        )
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("text/plain; charset=utf-8", 200),
+        ("text/html", 200),
+        ("image/svg+xml", 200),
+        ("application/json", 200),
+        ("application/octet-stream", 200),
+        ("application/x-multipart/x", 200),
+        ("text/plain; note=multipart/mixed", 200),
+        ("multipart/x-mixed-replace; boundary=b", 303),
+        ("Multipart/X-Mixed-Replace;boundary=b", 303),
+        ("multipart/related; boundary=b", 303),
+        ("text/plain, multipart/x-mixed-replace; boundary=b", 303),
+        ("multipart/x-mixed-replace; boundary=b, text/plain", 303),
+        ("text/plain,multipart/mixed ;boundary=b", 303),
+        ("message/rfc822", 303),
+        ("application/x-mimearchive", 303),
+        ("application/signed-exchange;v=b3", 303),
+        ("application/pdf", 303),
+    ],
+)
+def test_what_a_browser_takes_apart_is_not_shown(w: World, content_type: str, status: int) -> None:
+    """Its parts have headers of their own, which would count in place of the sandbox; it is a download."""
+    w.site = TextSite(content_type)
+    w.wire()
+    job_id = w.submit(URL)["id"]
+    w.run()
+    answer = w.request("GET", f"/jobs/{job_id}/result")
+    assert answer.status_code == status
+    if status == 303:
+        assert answer.body == b""
+        assert "response-content-disposition=attachment" in answer.headers["Location"]
+    else:
+        assert (answer.headers["Content-Type"], answer.headers["Content-Security-Policy"]) == (content_type, "sandbox")
 
 
 # Waiting
