@@ -74,7 +74,7 @@ def await_job(service: Service, tenant: str, job_id: str, seconds: int) -> Shown
 def read_job(service: Service, tenant: str, job_id: str) -> Shown:
     """The job. Raises ProblemError (not found) for one that is unknown, deleted, expired or another tenant's."""
     if ids.is_job_id(job_id):
-        job = service.table.job(job_id)
+        job = service.table.job(job_id, tenant=tenant)
         if isinstance(job, Job) and not service.is_gone(job, tenant):
             shown = show(service, [job])
             if shown:
@@ -85,7 +85,7 @@ def read_job(service: Service, tenant: str, job_id: str) -> Shown:
 def read_batch(service: Service, tenant: str, batch_id: str) -> Batch:
     """The batch itself. Raises ProblemError (not found) as `read_job` does, and for one that is not accepted whole."""
     if ids.is_batch_id(batch_id):
-        batch = service.table.batch(batch_id)
+        batch = service.table.batch(batch_id, tenant=tenant)
         if isinstance(batch, Batch) and batch.accepted and not service.is_gone(batch, tenant):
             return batch
     raise problems.not_found("batch")

@@ -33,20 +33,20 @@ class Table:
 
     # Reading
 
-    def job(self, job_id: str) -> Job | Mark | None:
-        """The job, or its mark."""
+    def job(self, job_id: str, *, tenant: str | None = None) -> Job | Mark | None:
+        """The job, or its mark. To a tenant another's is not there, and nothing more of it is looked at."""
         item = self._get(items.job_key(job_id))
-        return None if item is None else items.as_job(item)
+        return None if item is None or _is_anothers(item, tenant) else items.as_job(item)
 
     def fetch(self, fetch_id: str, *, now: int) -> Fetch | None:
         """The fetch; None once it may be swept."""
         item = self._get(items.fetch_key(fetch_id))
         return None if item is None else _fetch(item, now)
 
-    def batch(self, batch_id: str) -> Batch | Mark | None:
-        """The batch, or the mark of a deleted one."""
+    def batch(self, batch_id: str, *, tenant: str | None = None) -> Batch | Mark | None:
+        """The batch, or the mark of a deleted one. To a tenant another's is not there, as with `job`."""
         item = self._get(items.batch_key(batch_id))
-        return None if item is None else items.as_batch(item)
+        return None if item is None or _is_anothers(item, tenant) else items.as_batch(item)
 
     def jobs(self, job_ids: Sequence[str]) -> dict[str, Job | Mark]:
         """The jobs and marks that exist among these, by id."""
@@ -169,6 +169,10 @@ class Table:
             "Delete": self._client.delete_item,
         }[kind]
         call(TableName=self._name, **members)
+
+
+def _is_anothers(item: items.Item, tenant: str | None) -> bool:
+    return tenant is not None and item["tenant"]["S"] != tenant
 
 
 def _seen(found: Mapping[str, items.Item], job_id: str, url_key: str) -> Seen:

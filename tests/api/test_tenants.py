@@ -101,6 +101,18 @@ def test_anothers_id_is_an_unknown_one(closed: World, alice: Tenant, bob: Tenant
         assert alice.ask("GET", f"/jobs/{job['id']}/result").status_code == 200
 
 
+def test_anothers_row_is_not_looked_into(closed: World, alice: Tenant, bob: Tenant) -> None:
+    """What is in it makes no difference: not its size by the time that reading it takes, nor a fault by a 500."""
+    job, batch = alice.submit(), alice.submit_batch([URL])
+    for key in (f"JOB#{job['id']}", f"JOB#{batch['id']}-0", f"BATCH#{batch['id']}"):
+        row = {"pk": {"S": key}, "tenant": {"S": "alice"}, "url": {"S": URL}, "digest": {"S": "of a later version"}}
+        closed.clients["dynamodb"].put_item(TableName=closed.names["TABLE_NAME"], Item=row)
+    for method, path in requests_for(job, batch):
+        if (method, path.split("/")[1]) != ("DELETE", "jobs"):
+            assert bob.ask(method, path).status_code == 404
+            assert alice.ask(method, path).status_code == 500
+
+
 def test_the_hour_is_each_ones_own(closed: World, alice: Tenant, bob: Tenant) -> None:
     """What one has fetched is fetched for the other again, who would else learn of it by `reused` and by time."""
     first = alice.submit()
