@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 
 from chalicelib.settings import DEV, STAGES
+from chalicelib.storage.calls import refuse_cut_answers
 from deployment.account import connect, said_in_a_line
 from deployment.errors import DeploymentError
 from deployment.parameters import CHALICE
@@ -86,4 +87,6 @@ def _client(region: str | None) -> Any:
     """A client of DynamoDB; its region is the environment's where none is given."""
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 5})
     with said_in_a_line("opening the table"):
-        return boto3.session.Session().client("dynamodb", region_name=region, config=config)
+        client = boto3.session.Session().client("dynamodb", region_name=region, config=config)
+    refuse_cut_answers(client)
+    return client

@@ -163,7 +163,11 @@ def _session() -> Any:
 
 @functools.cache
 def _client(name: str) -> Any:
-    return _session().create_client(name, config=client_config(name))
+    from chalicelib.storage.calls import refuse_cut_answers
+
+    client = _session().create_client(name, config=client_config(name))
+    refuse_cut_answers(client)
+    return client
 
 
 def client_config(name: str) -> Config:

@@ -11,6 +11,7 @@ import boto3
 from botocore import exceptions as aws
 from botocore.config import Config
 
+from chalicelib.storage.calls import refuse_cut_answers
 from deployment.errors import DeploymentError
 
 _CREDENTIALS = "no AWS credentials were found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -36,14 +37,20 @@ def connect() -> Account:
             raise DeploymentError(_REGION)
         if session.get_credentials() is None:
             raise DeploymentError(_CREDENTIALS)
-        config = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 5})
-        number = session.client("sts", config=config).get_caller_identity()["Account"]
+        number = _client(session, "sts").get_caller_identity()["Account"]
         return Account(
             number=number,
             region=region,
-            cloudformation=session.client("cloudformation", config=config),
-            s3=session.client("s3", config=config),
+            cloudformation=_client(session, "cloudformation"),
+            s3=_client(session, "s3"),
         )
+
+
+def _client(session: Any, service: str) -> Any:
+    config = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 5})
+    client = session.client(service, config=config)
+    refuse_cut_answers(client)
+    return client
 
 
 @contextmanager

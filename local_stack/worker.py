@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 
 from chalicelib import settings
+from chalicelib.storage.calls import refuse_cut_answers
 from local_stack import lifeline
 from local_stack.event_source import WAIT_SECONDS, EventSource, Handler, Outage
 
@@ -56,6 +57,7 @@ def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
         max_pool_connections=POLLERS + DEAD_LETTER_POLLERS,
     )
     sqs = boto3.session.Session().client("sqs", config=config)
+    refuse_cut_answers(sqs)
     outage = Outage(_report)
 
     def source(queue_url: str, name: str, handler: Handler) -> EventSource:

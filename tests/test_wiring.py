@@ -84,8 +84,8 @@ def test_what_is_stored_is_covered_by_its_signature() -> None:
 
     def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         sent.append(request)
-        created = b"<R><UploadId>1</UploadId></R>" if request.url.endswith("?uploads") else b"<R/>"
-        return AWSResponse(request.url, 200, HTTPHeaders.from_dict({"ETag": "1"}), Raw(created))
+        body = b"<R><UploadId>1</UploadId><ETag>1</ETag></R>"
+        return AWSResponse(request.url, 200, HTTPHeaders.from_dict({"ETag": "1"}), Raw(body))
 
     client = s3_client("eu-central-1")
     client.meta.events.register("before-send.s3", answer)

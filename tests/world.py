@@ -376,7 +376,7 @@ def _clients(endpoint: str) -> dict[str, Any]:
     once: Any = {"total_max_attempts": 1}  # a fault that a test makes is seen, not repaired
 
     def client(service: Any, signature: str | None = None) -> Any:
-        return session.client(
+        made = session.client(
             service,
             region_name=REGION,
             endpoint_url=endpoint or None,
@@ -384,6 +384,8 @@ def _clients(endpoint: str) -> dict[str, Any]:
             aws_secret_access_key="test",
             config=BotoConfig(retries=once, signature_version=signature),
         )
+        calls.refuse_cut_answers(made)
+        return made
 
     plain = ("cloudformation", "dynamodb", "sqs")
     clients = {service: client(service) for service in plain} | {"s3": client("s3", "s3v4")}

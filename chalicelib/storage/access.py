@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from chalicelib.jobs.access import Counted, Limits, Span, Token, Usage, in_order
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import items
-from chalicelib.storage.calls import AGAIN, REFUSED, Patience, reasons, unavailable
+from chalicelib.storage.calls import AGAIN, REFUSED, Patience, member, reasons, unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ class AccessTable:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
         made, answer = self._write("the counting of a quota", update_item)
-        return made, answer["Attributes"] if made else answer.get("Item", {})
+        return made, member(answer, "Attributes") if made else answer.get("Item", {})
 
     def _write(self, operation: str, write: Callable[[], Any]) -> tuple[bool, Any]:
         """Whether a conditional write was made, and its answer or its refusal; after a conflict the same again."""

@@ -12,7 +12,7 @@ from typing import Any, Self
 from botocore.exceptions import ClientError
 
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.storage.calls import Parallel, serial, unavailable
+from chalicelib.storage.calls import Parallel, member, serial, unavailable
 
 PART_BYTES = 8 * 1024 * 1024  # up to here one PutObject, above it a multipart upload in parts of this size
 DELETE_LIMIT = 1000  # keys in a DeleteObjects
@@ -45,7 +45,9 @@ class Bucket:
         """The whole of a small result; None where there is no such object."""
         with unavailable("reading a result"):
             try:
-                body: bytes = self._client.get_object(Bucket=self._name, Key=key)["Body"].read()
+                answer = self._client.get_object(Bucket=self._name, Key=key)
+                member(answer, "ContentLength")  # which the body checks itself by
+                body: bytes = answer["Body"].read()
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") == "NoSuchKey":
                     return None
@@ -76,11 +78,10 @@ class Bucket:
 
     def _delete_chunk(self, keys: list[str]) -> None:
         with unavailable("deleting results"):
-            answer = self._client.delete_objects(
-                Bucket=self._name, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
-            )
-        if answer.get("Errors"):
-            raise Unavailable(f"{len(answer['Errors'])} results could not be deleted")
+            answer = self._client.delete_objects(Bucket=self._name, Delete={"Objects": [{"Key": key} for key in keys]})
+        left = set(keys) - {deleted.get("Key") for deleted in answer.get("Deleted", [])}
+        if left:
+            raise Unavailable(f"{len(left)} results could not be deleted")
 
 
 class Upload:
@@ -120,9 +121,10 @@ class Upload:
         else:
             self._send_part()
             with unavailable("completing a result"):
-                self._client.complete_multipart_upload(
+                completed = self._client.complete_multipart_upload(
                     **self._where, UploadId=self._upload_id, MultipartUpload={"Parts": self._parts}
                 )
+            member(completed, "ETag")  # S3 says 200 before it begins
         self._done = True
 
     def __enter__(self) -> Self:
@@ -144,12 +146,12 @@ class Upload:
         with unavailable("storing a part of a result"):
             if self._upload_id is None:
                 created = self._client.create_multipart_upload(**self._where, ContentType=self._content_type)
-                self._upload_id = created["UploadId"]
+                self._upload_id = member(created, "UploadId")
             number = len(self._parts) + 1
             part = self._client.upload_part(
                 **self._where, UploadId=self._upload_id, PartNumber=number, Body=self._take()
             )
-        self._parts.append({"PartNumber": number, "ETag": part["ETag"]})
+        self._parts.append({"PartNumber": number, "ETag": member(part, "ETag")})
 
     def _take(self) -> bytearray:
         # Handed over, not copied: ten uploads of a part each must fit into a small function's memory.

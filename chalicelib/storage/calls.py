@@ -1,12 +1,13 @@
-"""How calls to AWS are made: what the driver raises becomes `Unavailable`, what a call left undone is sent again
-after a pause with jitter, and independent calls go out at the same time."""
+"""How calls to AWS are made: what the driver raises, or an answer lacks, becomes `Unavailable`, what a call left undone
+is sent again after a pause with jitter, and independent calls go out at the same time."""
 
 from __future__ import annotations
 
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -25,6 +26,8 @@ AGAIN = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceede
 
 _ROUNDS = 8
 _FIRST_PAUSE = 0.025  # seconds, doubling: 3 s in all at most
+
+_CUT = "IncompleteAnswer"  # an error code of our own
 
 
 class Parallel(Protocol):
@@ -70,3 +73,58 @@ def reasons(error: ClientError) -> set[str]:
         cancelled: Any = error.response
         return {reason.get("Code", "") for reason in cancelled.get("CancellationReasons", [])}
     return {code.removesuffix("Exception")}
+
+
+def member(answer: Mapping[str, Any], name: str) -> Any:
+    """What every answer of a call has, by its documentation. Raises `Unavailable` where it is not there."""
+    if name not in answer:
+        log.warning("an AWS answer is not whole", extra={"reason": f"it has no {name}"})
+        raise Unavailable(f"an answer has no {name}")
+    return answer[name]
+
+
+def refuse_cut_answers(client: Any) -> None:
+    """Let this client take an answer that did not come whole for a server's error, which the driver repeats.
+
+    botocore switches off urllib3's check of lengths, and parses what is cut before its first byte as an answer without
+    members: as an item that is not there. Nor does its standard mode look at the checksum that DynamoDB sends.
+    """
+    # An exception at before-parse would reach the caller without a repeat; so it is done as botocore does it for an
+    # error that S3 sends under a 200: a 500 for the parser, and then for the retries.
+    client.meta.events.register("before-parse.*.*", _refuse_if_cut)
+    client.meta.events.register_first("needs-retry.*.*", _repeat_if_cut)
+
+
+def _refuse_if_cut(
+    operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
+) -> None:
+    fault = _fault(operation_model, response_dict["status_code"], response_dict["headers"], response_dict["body"])
+    if fault:
+        response_dict.update(status_code=500, body=b"")
+        customized_response_dict["Error"] = {"Code": _CUT, "Message": fault}
+
+
+def _repeat_if_cut(response: tuple[Any, dict[str, Any]] | None, **_: object) -> None:
+    if response is not None and response[1].get("Error", {}).get("Code") == _CUT:
+        response[0].status_code = 500
+
+
+def _fault(operation: Any, status: int, headers: Mapping[str, str], body: object) -> str:
+    """What shows that an answer did not come whole; nothing where it did, or where it is a stream yet to be read."""
+    if not isinstance(body, bytes) or status in (204, 304) or operation.http.get("method") == "HEAD":
+        return ""
+    if "Transfer-Encoding" not in headers:  # urllib3 checks chunks itself
+        length = headers.get("Content-Length")
+        if length is None and not body and (status >= 300 or _answers_in_body(operation)):
+            return "there is no body, and no length that says so"  # nothing else shows a head that is cut
+        if length is not None and length != str(len(body)):
+            return f"{len(body)} bytes came of {length}"
+    checksum = headers.get("x-amz-crc32")
+    if checksum is not None and "Content-Encoding" not in headers and checksum != str(zlib.crc32(body)):
+        return "the checksum is another"
+    return ""
+
+
+def _answers_in_body(operation: Any) -> bool:
+    shape = operation.output_shape
+    return shape is not None and any("location" not in part.serialization for part in shape.members.values())

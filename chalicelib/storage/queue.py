@@ -73,9 +73,9 @@ class Queue:
         for _ in self._patience.rounds():
             with unavailable("sending messages"):
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-            # Entries can fail although the call as a whole succeeds.
-            failed = {entry["Id"] for entry in answer.get("Failed", [])}
-            entries = [entry for entry in entries if entry["Id"] in failed]
+            # Entries can fail although the call as a whole succeeds. Durable is what the answer says is.
+            sent = {entry.get("Id") for entry in answer.get("Successful", [])}
+            entries = [entry for entry in entries if entry["Id"] not in sent]
             if not entries:
                 return
         raise Unavailable("the queue kept refusing messages")

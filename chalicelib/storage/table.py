@@ -12,7 +12,7 @@ from chalicelib.jobs.decide import Seen
 from chalicelib.jobs.entities import Batch, Fetch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import items
-from chalicelib.storage.calls import AGAIN, REFUSED, Parallel, Patience, reasons, serial, unavailable
+from chalicelib.storage.calls import AGAIN, REFUSED, Parallel, Patience, member, reasons, serial, unavailable
 from chalicelib.storage.protocol import Terms, Write
 
 READ_LIMIT = 100  # keys in a BatchGetItem
@@ -133,9 +133,9 @@ class Table:
         for _ in self._patience.rounds():
             with unavailable("a read of the table"):
                 answer = self._client.batch_get_item(RequestItems=request)
-            for item in answer["Responses"].get(self._name, []):
+            for item in member(answer, "Responses").get(self._name, []):
                 found[item["pk"]["S"]] = item
-            request = answer.get("UnprocessedKeys")
+            request = member(answer, "UnprocessedKeys")
             if not request:
                 return found
         raise Unavailable("the table kept leaving keys unread")
@@ -149,7 +149,7 @@ class Table:
         for _ in self._patience.rounds():
             with unavailable("a write to the table"):
                 answer = self._client.batch_write_item(RequestItems=request)
-            request = answer.get("UnprocessedItems")
+            request = member(answer, "UnprocessedItems")
             if not request:
                 return
         raise Unavailable("the table kept leaving items unwritten")
