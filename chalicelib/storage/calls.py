@@ -95,6 +95,20 @@ def refuse_cut_answers(client: Any) -> None:
     client.meta.events.register_first("needs-retry.*.*", _repeat_if_cut)
 
 
+def send_once(client: Any, operation: str) -> None:
+    """Keep the driver from repeating an operation of this client.
+
+    For a write without a condition: a first request that is carried out after its repeat undoes what was done between.
+    """
+    # The nearest to an operation's own number of attempts; what says no first has said it for the driver.
+    name = f"needs-retry.{client.meta.service_model.service_name}.{operation}"
+    client.meta.events.register_first(name, _never, unique_id="send-once")
+
+
+def _never(**_: object) -> bool:
+    return False
+
+
 def _refuse_if_cut(
     operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
 ) -> None:

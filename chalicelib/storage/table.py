@@ -12,7 +12,7 @@ from chalicelib.jobs.decide import Seen
 from chalicelib.jobs.entities import Batch, Fetch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import items
-from chalicelib.storage.calls import AGAIN, REFUSED, Parallel, Patience, member, reasons, serial, unavailable
+from chalicelib.storage.calls import AGAIN, REFUSED, Parallel, Patience, member, reasons, send_once, serial, unavailable
 from chalicelib.storage.protocol import Terms, Write
 
 READ_LIMIT = 100  # keys in a BatchGetItem
@@ -30,6 +30,7 @@ class Table:
         self._parallel = parallel
         self._patience = patience or Patience()
         self.terms = terms
+        send_once(client, "BatchWriteItem")
 
     # Reading
 
@@ -103,7 +104,11 @@ class Table:
         return self._parallel(self.make, writes)
 
     def put_jobs(self, jobs: Sequence[Job]) -> None:
-        """Put the rows of a batch, unconditionally: its lease makes this handler the only writer."""
+        """Put the rows of a batch, unconditionally: its lease makes this handler the only writer.
+
+        The driver must not be another: what it repeats may be carried out first, and its first request later, over a
+        row that the runner has linked. So what is not known to be written is `Unavailable`.
+        """
         self._put_all([items.job_item(job, self.terms.sweep_at(job.submitted_at)) for job in jobs])
 
     def put_bare_marks(self, marks: Sequence[Mark]) -> None:

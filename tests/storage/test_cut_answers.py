@@ -140,7 +140,10 @@ def outcome(call: Call, stores: Stores) -> object:
     return result
 
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+REPEATED = [call for call in CALLS if call.name != "BatchWriteItem"]
+
+
+@pytest.mark.parametrize("call", REPEATED, ids=lambda call: call.name)
 def test_an_answer_that_is_cut_is_asked_for_again(stores: Stores, call: Call) -> None:
     """Wherever it is cut: the second answer counts."""
     for place in cuts(call.whole):
@@ -156,6 +159,21 @@ def test_answers_that_are_all_cut_are_unavailable(stores: Stores, call: Call) ->
         stores.server.answer(call.whole[:place])
         with pytest.raises(Unavailable):
             print(f"cut after {place} bytes:", call.make(stores))
+
+
+def test_rows_are_sent_once(stores: Stores) -> None:
+    """A first request that is carried out after its repeat would unlink a job that the runner has linked in between."""
+    whole = of_table({"UnprocessedItems": {}})
+    unknown = [whole[:place] for place in cuts(whole)]
+    unknown += [
+        of_table({"__type": "InternalServerError"}, "500 Internal Server Error"),
+        answer(b"", status="503 Busy"),
+    ]
+    for first in unknown:
+        stores.server.answer(first, whole)
+        with pytest.raises(Unavailable):
+            stores.table.put_jobs([JOB])
+        assert stores.server.requests == 1, first
 
 
 def test_a_checksum_that_does_not_fit_is_refused(stores: Stores) -> None:
