@@ -203,6 +203,72 @@ def test_a_conflict_is_not_a_refusal(w: World, conflicts: int) -> None:
     assert w.site.requests[URL] == 1
 
 
+PASSING = [
+    "TransactionConflictException",
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+]
+
+
+@pytest.mark.parametrize("code", PASSING)
+@pytest.mark.parametrize("operation", ["PutItem", "UpdateItem"])
+def test_a_write_that_meets_a_throttle_is_sent_again(w: World, operation: str, code: str) -> None:
+    """A submission and a finish that the table has no room for at first: the client and the site see nothing of it."""
+    refusal = error(400, code)
+
+    def refuse(number: int, params: dict[str, Any]) -> Any:
+        return refusal if number < 7 else None
+
+    with answered(w, "dynamodb", operation, refuse):
+        job_id = w.submit(URL)["id"]
+        assert w.run() == []
+    assert (w.job(job_id)["status"], w.site.requests[URL]) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize("code", [*PASSING, "TransactionInProgressException"])
+def test_a_start_that_meets_a_throttle_is_sent_again(w: World, code: str) -> None:
+    """A transaction, too: as itself, and not in the next delivery."""
+    job_id = w.submit(URL)["id"]
+    refusal = error(400, code)
+    with answered(w, "dynamodb", "TransactWriteItems", lambda number, params: refusal if number < 7 else None):
+        assert w.run() == []
+    assert (w.job(job_id)["status"], w.site.requests[URL]) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize("code", ["TransactionInProgressException", "ThrottlingException"])
+def test_a_transaction_that_may_be_under_way_keeps_its_token(w: World, code: str) -> None:
+    """By which DynamoDB knows it again: it is made once. What was cancelled gets another."""
+    w.submit(URL)
+    tokens: list[str] = []
+    refusals = [error(400, code), error(400, code), error(400, "TransactionCanceledException")]
+    refusals[2][1]["CancellationReasons"] = [{"Code": "TransactionConflict"}]
+
+    def refuse(number: int, params: dict[str, Any]) -> Any:
+        tokens.append(json.loads(params["body"])["ClientRequestToken"])
+        return refusals[number] if number < 3 else None
+
+    with answered(w, "dynamodb", "TransactWriteItems", refuse):
+        assert w.run() == []
+    assert tokens[0] == tokens[1] == tokens[2] != tokens[3]
+
+
+def test_what_the_driver_repeats_is_not_sent_as_often_again(w: World) -> None:
+    """It has waited for seconds then, of the few that a function has: after nine requests it is 503."""
+    throttled = error(400, "ThrottlingException")
+    throttled[1]["ResponseMetadata"]["RetryAttempts"] = 2
+    asked = 0
+
+    def refuse(number: int, params: dict[str, Any]) -> Any:
+        nonlocal asked
+        asked = number + 1
+        return throttled
+
+    with answered(w, "dynamodb", "PutItem", refuse):
+        assert_unavailable(w.request("POST", "/jobs", {"url": URL}))
+    assert asked == 3
+
+
 def test_a_conflict_at_finish_keeps_the_result(w: World) -> None:
     """A good result is not thrown away because a join was in between."""
     job_id = w.submit(URL)["id"]

@@ -8,17 +8,14 @@ QUOTA#<tenant>   minute, minute_used, day, day_used: which minute and day were c
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from chalicelib.jobs.access import Counted, Limits, Span, Token, Usage, in_order
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import items
-from chalicelib.storage.calls import AGAIN, REFUSED, Patience, member, reasons, unavailable
+from chalicelib.storage.calls import Patience, Refusal, carry_out, member, unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +70,7 @@ class AccessTable:
     def give_back(self, tenant: str, urls: int, counted: Usage) -> None:
         """Take URLs out again that were counted and then not accepted; from a span that has turned nothing is taken.
 
-        A transaction, for the driver repeats it under one token: what is subtracted is subtracted once.
+        A transaction, for what repeats it does so under one token: what is subtracted is subtracted once.
         """
         for spans in ((Span.MINUTE, Span.DAY), (Span.DAY,)):
             update = {
@@ -86,8 +83,11 @@ class AccessTable:
                     {":urls": urls} | {f":{span}": counted[span].number for span in spans}
                 ),
             }
-            transact = functools.partial(self._client.transact_write_items, TransactItems=[{"Update": update}])
-            if self._write("the giving back of a quota", transact)[0]:
+
+            def transact(token: str, update: dict[str, Any] = update) -> object:
+                return self._client.transact_write_items(TransactItems=[{"Update": update}], ClientRequestToken=token)
+
+            if not isinstance(carry_out(self._patience, "the giving back of a quota", transact), Refusal):
                 return
 
     @staticmethod
@@ -122,29 +122,19 @@ class AccessTable:
 
     def _try(self, update: dict[str, Any]) -> tuple[bool, items.Item]:
         """Whether an update was made, and the item as it then is."""
-        update_item = functools.partial(
-            self._client.update_item,
-            TableName=self._name,
-            **update,
-            ReturnValues="ALL_NEW",
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
-        made, answer = self._write("the counting of a quota", update_item)
-        return made, member(answer, "Attributes") if made else answer.get("Item", {})
 
-    def _write(self, operation: str, write: Callable[[], Any]) -> tuple[bool, Any]:
-        """Whether a conditional write was made, and its answer or its refusal; after a conflict the same again."""
-        for _ in self._patience.rounds():
-            with unavailable(operation):
-                try:
-                    return True, write()
-                except ClientError as error:
-                    why = reasons(error)
-                    if REFUSED in why:
-                        return False, error.response
-                    if not why & AGAIN:
-                        raise
-        raise Unavailable(f"{operation} met conflicts only")
+        def send(_: str) -> Any:
+            return self._client.update_item(
+                TableName=self._name,
+                **update,
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+
+        made = carry_out(self._patience, "the counting of a quota", send)
+        if isinstance(made, Refusal):
+            return False, made.answer.get("Item", {})
+        return True, member(made, "Attributes")
 
     def _get(self, key: str) -> items.Item | None:
         with unavailable("a read of the table"):

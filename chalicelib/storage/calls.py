@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +22,17 @@ log = logging.getLogger("fetch_queue.storage")
 T = TypeVar("T")
 R = TypeVar("R")
 
-REFUSED = "ConditionalCheckFailed"
-AGAIN = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+_REFUSED = "ConditionalCheckFailed"
+_CANCELLED = "TransactionCanceledException"
+# Codes of answers, and reasons for which a transaction is cancelled: nothing was written, or the same is being written.
+_AGAIN = {
+    "TransactionConflict",
+    "TransactionInProgress",
+    "Throttling",
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+}
 
 _ROUNDS = 8
 _FIRST_PAUSE = 0.025  # seconds, doubling: 3 s in all at most
@@ -56,6 +66,13 @@ class Patience:
             yield number
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A condition did not hold; with the answer that says so."""
+
+    answer: Any
+
+
 @contextmanager
 def unavailable(operation: str) -> Iterator[None]:
     """Turn the driver's errors into `Unavailable`, and log which call it was."""
@@ -66,13 +83,42 @@ def unavailable(operation: str) -> Iterator[None]:
         raise Unavailable(f"{operation} failed") from error
 
 
-def reasons(error: ClientError) -> set[str]:
+def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> R | Refusal:
+    """Make a write to the table, and give its answer; where a condition refused it, the refusal.
+
+    A conflict with another write of the same items is no refusal, nor is a throttle: the same is sent again. `write` is
+    given the token that a transaction is to bear. Raises `Unavailable`.
+    """
+    token, sent = str(uuid.uuid4()), 0
+    for _ in patience.rounds():
+        with unavailable(operation):
+            try:
+                return write(token)
+            except ClientError as error:
+                why = _reasons(error)
+                if _REFUSED in why:
+                    return Refusal(error.response)
+                if not why & _AGAIN:
+                    raise
+                if _code(error) == _CANCELLED:
+                    token = str(uuid.uuid4())  # only here it is known that nothing was written under the old one
+                # The driver repeats a throttled call itself, after pauses of a second: here it counts as so many.
+                sent += 1 + error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+        if sent >= _ROUNDS:
+            break
+    raise Unavailable(f"{operation} met conflicts and throttles only")
+
+
+def _reasons(error: ClientError) -> set[str]:
     """Why DynamoDB did not make a write, in a transaction or alone."""
-    code = error.response.get("Error", {}).get("Code", "")
-    if code == "TransactionCanceledException":
+    if _code(error) == _CANCELLED:
         cancelled: Any = error.response
         return {reason.get("Code", "") for reason in cancelled.get("CancellationReasons", [])}
-    return {code.removesuffix("Exception")}
+    return {_code(error).removesuffix("Exception")}
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
 
 
 def member(answer: Mapping[str, Any], name: str) -> Any:
@@ -96,17 +142,17 @@ def refuse_cut_answers(client: Any) -> None:
 
 
 def send_once(client: Any, operation: str) -> None:
-    """Keep the driver from repeating an operation of this client.
+    """Keep the driver from repeating an operation of this client, unless AWS has said that it did not carry it out.
 
     For a write without a condition: a first request that is carried out after its repeat undoes what was done between.
     """
-    # The nearest to an operation's own number of attempts; what says no first has said it for the driver.
+    # The nearest to a number of attempts of the operation's own. The driver is asked after it, and not heard on a no.
     name = f"needs-retry.{client.meta.service_model.service_name}.{operation}"
-    client.meta.events.register_first(name, _never, unique_id="send-once")
+    client.meta.events.register_first(name, _if_refused, unique_id="send-once")
 
 
-def _never(**_: object) -> bool:
-    return False
+def _if_refused(response: tuple[Any, dict[str, Any]] | None, **_: object) -> bool | None:
+    return None if response is not None and response[1]["ResponseMetadata"]["HTTPStatusCode"] < 500 else False
 
 
 def _refuse_if_cut(

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from chalicelib.jobs.decide import Seen
 from chalicelib.jobs.entities import Batch, Fetch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import items
-from chalicelib.storage.calls import AGAIN, REFUSED, Parallel, Patience, member, reasons, send_once, serial, unavailable
+from chalicelib.storage.calls import (
+    Parallel,
+    Patience,
+    Refusal,
+    carry_out,
+    member,
+    send_once,
+    serial,
+    unavailable,
+)
 from chalicelib.storage.protocol import Terms, Write
 
 READ_LIMIT = 100  # keys in a BatchGetItem
@@ -86,18 +94,8 @@ class Table:
 
         A conflict with another write of the same items is not a refusal: the same is sent again.
         """
-        for _ in self._patience.rounds():
-            with unavailable("a write to the table"):
-                try:
-                    self._send(write)
-                    return True
-                except ClientError as error:
-                    why = reasons(error)
-                    if REFUSED in why:
-                        return False
-                    if not why & AGAIN:
-                        raise
-        raise Unavailable("a write to the table met conflicts only")
+        made = carry_out(self._patience, "a write to the table", functools.partial(self._send, write))
+        return not isinstance(made, Refusal)
 
     def make_all(self, writes: list[Write]) -> list[bool]:
         """`make` each of some writes that have no item in common, at the same time."""
@@ -159,13 +157,13 @@ class Table:
                 return
         raise Unavailable("the table kept leaving items unwritten")
 
-    def _send(self, write: Write) -> None:
+    def _send(self, write: Write, token: str) -> None:
         if len(write) > 1:
             operations = [
                 {kind: {"TableName": self._name, **members} for kind, members in operation.items()}
                 for operation in write
             ]
-            self._client.transact_write_items(TransactItems=operations)
+            self._client.transact_write_items(TransactItems=operations, ClientRequestToken=token)
             return
         ((kind, members),) = write[0].items()
         call = {

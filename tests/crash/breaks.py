@@ -24,7 +24,7 @@ RUN = "chalicelib/runner/run.py"
 DECIDE = "chalicelib/jobs/decide.py"
 DELETE = "chalicelib/api/delete.py"
 SUBMIT = "chalicelib/api/submit.py"
-TABLE = "chalicelib/storage/table.py"
+CALLS = "chalicelib/storage/calls.py"
 BUCKET = "chalicelib/storage/bucket.py"
 
 ALWAYS = '"(attribute_exists(pk) OR attribute_not_exists(pk))"'
@@ -194,7 +194,7 @@ BY_HAND = [
     Break("a refused DELETE is believed", DELETE, "if was_made for plan in group]", "for plan in group]"),
     Break("a deleted job leaves no mark", PROTOCOL, 'return [_put(items.mark_item(mark_of(job, terms)), _all(JOB_LIVES, JOB_UNLINKED))]', 'return [_delete(items.job_key(job.id), _all(JOB_LIVES, JOB_UNLINKED), {})]'),
     Break("the last mark does not name the fetch", PROTOCOL, "return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, result_key=result_key)", "return mark_of(job, terms)"),
-    Break("a conflict counts as made", TABLE, "                    if not why & AGAIN:\n                        raise\n", "                    return True\n"),
+    Break("a conflict counts as made", CALLS, "                if not why & _AGAIN:\n                    raise\n", "                return error.response\n"),
 ]  # fmt: skip
 
 

@@ -174,6 +174,9 @@ def test_rows_are_sent_once(stores: Stores) -> None:
         with pytest.raises(Unavailable):
             stores.table.put_jobs([JOB])
         assert stores.server.requests == 1, first
+    stores.server.answer(of_table({"__type": "ThrottlingException"}, "400 Bad Request"), whole)
+    stores.table.put_jobs([JOB])  # that one was answered, and not carried out
+    assert stores.server.requests == 2
 
 
 def test_a_checksum_that_does_not_fit_is_refused(stores: Stores) -> None:
