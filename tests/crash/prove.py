@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local_stack import emulator, sockets
+from tests.faults import long
 
 ROOT = Path(__file__).parent.parent.parent
 ON_MOTO = {"PROVE_ORDERS": "50", "PROVE_MODELS": "25", "PROVE_STEPS": "50"}
@@ -37,6 +38,7 @@ def main() -> None:
             status |= prove(ON_MINISTACK, PROVE_ENDPOINT=ministack.url)
         finally:
             ministack.end(1.0)
+    status |= long.prove()
     sys.exit(status)
 
 
