@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import threading
 from collections.abc import Iterator
@@ -36,6 +37,10 @@ class Upstream(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Nothing."""
+
+
+def was_asked(times: int) -> bool:
+    return Upstream.asked == times
 
 
 @contextmanager
@@ -78,7 +83,7 @@ def test_each_fault_is_what_it_says() -> None:
             (told,) = proxy.faults - before
             fault = Fault(told.removeprefix("dynamodb: "))
             carried_out += fault not in NOT_CARRIED_OUT
-            until(lambda wanted=carried_out: Upstream.asked == wanted, what=told)
+            until(functools.partial(was_asked, carried_out), what=told)
             if fault in WITHOUT_ANSWER or fault is Fault.ANSWER_CUT:
                 assert answer is None, told
             elif fault is Fault.DELAY:
