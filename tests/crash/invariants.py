@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from chalicelib.storage.bucket import result_keys
 from chalicelib.storage.queue import Message
 from tests.world import MINUTE, World
 
 ENDS = {"succeeded", "failed"}
+MOST_ATTEMPTS = 9  # more than any fetch here has
 
 
 @dataclass
@@ -22,12 +25,37 @@ class Ledger:
     deleted: set[str] = field(default_factory=set)  # job ids, for each 204
     doubtful: set[str] = field(default_factory=set)  # job ids whose DELETE was not answered
     excused: Counter[str] = field(default_factory=Counter)  # URL -> how many more requests the site may have seen
-    crashes: int = 0  # what a dead one stored may stay in the bucket
     lost_answers: int = 0
+    objects: set[str] = field(default_factory=set)  # what a dead one stored for a fetch that was deleted before
+    uploads: set[str] = field(default_factory=set)  # and what it had begun to store
+    deaths: int = 0
 
     def accept(self, *jobs: dict[str, Any]) -> None:
         """Note jobs of a 202."""
         self.accepted |= {job["id"]: job["url"] for job in jobs}
+
+    def note_death(self, w: World, asked: set[str]) -> None:
+        """An operation has died that had asked a site for these URLs; note what that excuses, and nothing else."""
+        self.deaths += 1
+        self.note_unfinished(w, asked)
+        stored = w.items()
+        fetches = {key.removeprefix("FETCH#") for key in stored if key.startswith("FETCH#")}
+        self.objects |= w.objects() - _keys_of(fetches | _marked(stored))
+        self.uploads |= {upload["UploadId"] for upload in w.uploads()}
+
+    def note_unfinished(self, w: World, asked: set[str]) -> None:
+        """Of these URLs, those whose fetch still runs will be asked for once more."""
+        fetches = [item for key, item in w.items().items() if key.startswith("FETCH#")]
+        self.excused.update({item["url"] for item in fetches if item["status"] == "running"} & asked)
+
+
+def _marked(stored: dict[str, Any]) -> set[str]:
+    """The fetches whose deletion is not finished, and will be by its repeat."""
+    return {item["fetch_id"] for item in stored.values() if "fetch_id" in item and "attempts" in item}
+
+
+def _keys_of(fetch_ids: Iterable[str]) -> set[str]:
+    return {key for fetch_id in fetch_ids for key in result_keys(fetch_id, MOST_ATTEMPTS)}
 
 
 class Broken(AssertionError):
@@ -106,12 +134,18 @@ def _counts(stored: dict[str, Any]) -> None:
 
 
 def _objects(w: World, stored: dict[str, Any], ledger: Ledger) -> None:
-    named = {item["result"]["key"] for key, item in stored.items() if key.startswith("FETCH#") and "result" in item}
-    unnamed = w.objects() - named
-    if unnamed and not ledger.crashes:
+    fetches = {key.removeprefix("FETCH#"): item for key, item in stored.items() if key.startswith("FETCH#")}
+    named = {item["result"]["key"] for item in fetches.values() if "result" in item}
+    # An attempt whose end was lost has left its bytes for the deletion of its fetch, and that to its repeat.
+    lost = _keys_of({*fetches, *_marked(stored)}) if ledger.deaths or ledger.lost_answers else set()
+    if unnamed := w.objects() - named - lost - ledger.objects:
         raise Broken(f"6: no record names {sorted(unnamed)}")
+    _uploads(w, ledger)
+
+
+def _uploads(w: World, ledger: Ledger) -> None:
     # An upload whose id nobody heard can only be left to the bucket's lifecycle.
-    if w.uploads() and not ledger.crashes and not ledger.lost_answers:
+    if {upload["UploadId"] for upload in w.uploads()} - ledger.uploads and not ledger.lost_answers:
         raise Broken("6: parts of an upload stay")
 
 
@@ -144,15 +178,16 @@ def _nothing_is_blocked(w: World, ledger: Ledger) -> None:
 
 
 def check_clean(w: World, ledger: Ledger) -> None:
-    """Delete all that is left: only marks stay."""
+    """Delete all that is left: only marks stay, and what belongs to submissions that nobody was told of."""
     for job_id in ledger.accepted:
         if job_id not in ledger.deleted:
             w.request("DELETE", f"/jobs/{job_id}")
     stored = w.items()
-    jobs = {key for key, item in stored.items() if key.startswith("JOB#") and "url" in item}
-    unknown = {key.removeprefix("JOB#") for key in jobs} - set(ledger.accepted)
-    left = {key for key in stored if key.startswith(("FETCH#", "URL#"))} | jobs
-    if not unknown and left and not ledger.crashes:
+    jobs = {key.removeprefix("JOB#"): item for key, item in stored.items() if key.startswith("JOB#") and "url" in item}
+    untold = {item.get("fetch_id") for job_id, item in jobs.items() if job_id not in ledger.accepted}
+    left = set(jobs) & set(ledger.accepted)
+    left |= {key for key in stored if key.startswith("FETCH#") and key.removeprefix("FETCH#") not in untold}
+    left |= {key for key, item in stored.items() if key.startswith("URL#") and item["fetch_id"] not in untold}
+    left |= w.objects() - ledger.objects - _keys_of(filter(None, untold))
+    if left:
         raise Broken(f"5: after all jobs are deleted there is still {sorted(left)}")
-    if not unknown and any(key.startswith("FETCH#") for key in left):
-        raise Broken(f"5: fetches of nobody stay: {sorted(left)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -67,12 +66,14 @@ class Stage:
         self.ledger.excused[url] += 1
         return job_id, records
 
-    def note_death(self, asked_before: Counter[str]) -> None:
-        """An operation died; only what it asked a site for and did not bring to an end may be asked for once more."""
-        self.ledger.crashes += 1
-        fetches = [item for key, item in self.w.items().items() if key.startswith("FETCH#")]
-        running = {item["url"] for item in fetches if item["status"] == "running"}
-        self.ledger.excused.update(running & (self.w.site.requests - asked_before).keys())
+    def note_death(self, dead: Operation) -> None:
+        """An operation has died; only what it has asked a site for and not brought to an end may be asked for again."""
+        self.ledger.note_death(self.w, set(dead.asked))
+
+    def note_request(self, url: str) -> None:
+        """A site was asked."""
+        if self.conductor.active is not None:
+            self.conductor.active.asked[url] += 1
 
     # The operations
 
@@ -537,4 +538,6 @@ def stage(w: World, conductor: Conductor) -> Iterator[Stage]:
     """A stage whose world is empty at the beginning."""
     w.reset()
     conductor.trace.clear()
-    yield Stage(w, conductor)
+    ready = Stage(w, conductor)
+    conductor.on_death, w.site.note = ready.note_death, ready.note_request
+    yield ready

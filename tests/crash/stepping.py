@@ -1,13 +1,17 @@
-"""Runs operations one AWS call at a time: kills one at a call, loses an answer, or lets several take turns in an order
-that is chosen. Only one operation runs at any moment, so an emulator that knows no threads will do."""
+"""Runs operations one AWS call at a time: kills one at a call, loses or cuts an answer, or lets several take turns in
+an order that is chosen. Only one operation runs at any moment, so an emulator that knows no threads will do."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 
 class Crash(BaseException):
@@ -20,6 +24,12 @@ class Side(StrEnum):
     BEFORE = "dies before"
     AFTER = "dies after"  # the effect happened, nobody heard the answer
     REPEATED = "answer lost, repeated by the SDK"  # the service sees the answer to the second, often a refusal
+    CUT = "answer cut"  # the effect happened, and nothing but the answer's head arrived
+    LATE = "carried out late"  # no answer came; the effect happens when a trace says so
+
+
+FAULTS = (Side.BEFORE, Side.AFTER, Side.REPEATED, Side.CUT)  # tried at every call
+DEATHS = (Side.BEFORE, Side.AFTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,7 @@ class Operation:
     fault: Fault | None = None
     eager: bool = True  # nothing that it does before its first call depends on the others' turns
     calls: int = 0
+    asked: Counter[str] = field(default_factory=Counter)  # URL -> how often it has asked for it
     crashed: bool = False
     ended: bool = False
     error: BaseException | None = None
@@ -87,9 +98,14 @@ class Conductor:
     def __init__(self) -> None:
         self.active: Operation | None = None
         self.trace: list[str] = []
+        self.on_death: Callable[[Operation], None] = lambda operation: None
+        self._cutting = False
+        self._cut = False
+        self._late: list[Callable[[], Any]] = []
 
     def client(self, real: Any) -> Any:
-        """A client that reports its calls."""
+        """A client that reports its calls, and whose answers can be cut."""
+        real.meta.events.register_first("before-parse.*.*", self._cut_if_asked, unique_id="cut")
         return _Client(real, self)
 
     def call(self, name: str, make: Callable[[], Any]) -> Any:
@@ -107,17 +123,57 @@ class Conductor:
         operation.calls += 1
         fault = operation.fault if operation.fault is not None and operation.fault.call == number else None
         self.trace.append(f"{operation.name}: {name}" + (f"  <- {fault.side}" if fault else ""))
-        if fault is not None and fault.side is Side.BEFORE:
-            operation.crashed = True
-            raise Crash
-        if fault is not None and fault.side is Side.REPEATED:
-            make()
-            return make()
-        answer = make()
-        if fault is not None and fault.side is Side.AFTER:
-            operation.crashed = True
-            raise Crash
-        return answer
+        match None if fault is None else fault.side:
+            case Side.BEFORE:
+                self._die(operation)
+            case Side.AFTER:
+                make()
+                self._die(operation)
+            case Side.REPEATED:
+                make()
+            case Side.CUT:
+                return self._make_and_cut(make)
+            case Side.LATE:
+                self._late.append(make)
+                raise ReadTimeoutError(endpoint_url=name)
+        return make()
+
+    def carry_out_late(self) -> None:
+        """Let AWS carry out what it was asked for and did not answer."""
+        while self._late:
+            with suppress(ClientError):  # nobody hears of a refusal either
+                self._late.pop(0)()
+
+    def _die(self, operation: Operation) -> None:
+        operation.crashed = True
+        with self.unstepped():
+            self.on_death(operation)
+        raise Crash
+
+    @contextmanager
+    def unstepped(self) -> Iterator[None]:
+        """What is called meanwhile is no operation's."""
+        active, self.active = self.active, None
+        try:
+            yield
+        finally:
+            self.active = active
+
+    def _make_and_cut(self, make: Callable[[], Any]) -> Any:
+        self._cutting, self._cut = True, False
+        try:
+            answer = make()
+        finally:
+            self._cutting = False
+        if self._cut:
+            return answer  # half an answer was believed: whoever asked shall show what comes of that
+        raise ConnectionClosedError(endpoint_url="an answer without a body, cut in its head")
+
+    def _cut_if_asked(self, response_dict: dict[str, Any], **_: Any) -> None:
+        if self._cutting and response_dict["status_code"] < 300 and response_dict["body"]:
+            self._cut = True
+            response_dict["headers"]["Content-Length"] = str(len(response_dict["body"]))
+            response_dict["body"] = b""
 
     def run(self, operation: Operation) -> None:
         """Run one operation alone. Raises what it raised, a crash excepted."""
@@ -158,6 +214,8 @@ class Conductor:
     def kill(self, operation: Operation) -> None:
         """An operation that waits makes no further call."""
         operation.crashed = True
+        with self.unstepped():
+            self.on_death(operation)
         self.finish(operation)
 
     def _advance(self, operation: Operation) -> None:

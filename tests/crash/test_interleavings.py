@@ -1,4 +1,5 @@
-"""Operations that can meet take turns, call by call, in every order; then every invariant is checked."""
+"""Operations that can meet take turns, call by call, in every order, and one of them may die on the way; then every
+invariant is checked."""
 
 from __future__ import annotations
 
@@ -6,26 +7,57 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pytest
 
 from tests.crash.invariants import check, check_clean, settle
 from tests.crash.scenarios import PAIRS, Scenario, stage
-from tests.crash.stepping import Conductor, Schedules, replay
+from tests.crash.stepping import DEATHS, Conductor, Fault, Schedules, Side, replay
 from tests.world import World
 
 # `make prove` raises these.
 MOST_ORDERS = int(os.environ.get("PROVE_ORDERS", "25"))  # of a scenario: beyond it as many are drawn
 SEED = int(os.environ.get("PROVE_SEED", "1"))
+MOST_DEATHS = int(os.environ.get("PROVE_DEATHS", "8"))  # of a scenario
 ORDER = os.environ.get("PROVE_ORDER", "")  # one order, as a failure printed it
+DEATH = os.environ.get("PROVE_DEATH", "")  # and who died in it, if anybody did
+
+MOST_CALLS = 6  # of an operation, at which it may die
 
 covered: Counter[str] = Counter()
+deaths: Counter[str] = Counter()
 
 Choose = Callable[[Sequence[int]], int]
 
 
-def one_order(w: World, conductor: Conductor, scenario: Scenario, choose: Choose) -> None:
-    """Run a scenario's operations in an order, let the world go on, check."""
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Operation number `operation` dies."""
+
+    operation: int
+    fault: Fault
+
+    def __str__(self) -> str:
+        return f"{self.operation},{self.fault.call},{self.fault.side.name}"
+
+    @staticmethod
+    def of(text: str) -> Death | None:
+        """As a failure printed it."""
+        if not text:
+            return None
+        operation, call, side = text.split(",")
+        return Death(int(operation), Fault(int(call), Side[side]))
+
+
+def one_order(
+    w: World, conductor: Conductor, scenario: Scenario, choose: Choose, die: Callable[[int], Death | None] | None = None
+) -> None:
+    """Run a scenario's operations in an order, let the world go on, check.
+
+    `die` says, for so many operations, which one dies and where.
+    """
+    death = None
     taken: list[int] = []
 
     def remember(alive: Sequence[int]) -> int:
@@ -34,13 +66,20 @@ def one_order(w: World, conductor: Conductor, scenario: Scenario, choose: Choose
 
     with stage(w, conductor) as s:
         try:
-            conductor.take_turns(scenario.make(s), remember)
+            operations = scenario.make(s)
+            death = die(len(operations)) if die is not None else None
+            if death is not None:
+                operations[death.operation].fault = death.fault
+            conductor.take_turns(operations, remember)
             settle(w)
             check(w, s.ledger)
             check_clean(w, s.ledger)
         except BaseException as error:
             order = "".join(map(str, taken))
-            error.add_note(f"Again: PROVE_ORDER={order} pytest tests/crash/test_interleavings.py -k '[{scenario}]'")
+            dead = f"PROVE_DEATH={death} " if death else ""
+            error.add_note(
+                f"Again: {dead}PROVE_ORDER={order} pytest tests/crash/test_interleavings.py -k '[{scenario}]'"
+            )
             error.add_note("\n".join(conductor.trace))
             raise
 
@@ -63,7 +102,7 @@ def test_every_order(crash_world: tuple[World, Conductor], scenario: Scenario) -
     """Whatever the order of two operations' calls, every promise holds."""
     w, conductor = crash_world
     if ORDER:
-        one_order(w, conductor, scenario, replay(ORDER))
+        one_order(w, conductor, scenario, replay(ORDER), lambda _: Death.of(DEATH))
         return
     schedules = Schedules()
     for choose in schedules:
@@ -80,8 +119,22 @@ def test_every_order(crash_world: tuple[World, Conductor], scenario: Scenario) -
         covered[scenario.name] += 1
 
 
+@pytest.mark.parametrize("scenario", PAIRS, ids=str)
+def test_a_death_in_some_order(crash_world: tuple[World, Conductor], scenario: Scenario) -> None:
+    """Whoever dies while others go on, every promise holds."""
+    w, conductor = crash_world
+    draw = random.Random(f"{SEED} {scenario}")
+
+    def die(operations: int) -> Death:
+        return Death(draw.randrange(operations), Fault(draw.randrange(MOST_CALLS), draw.choice(DEATHS)))
+
+    for _ in range(MOST_DEATHS):
+        one_order(w, conductor, scenario, walk(draw), die)
+        deaths[scenario.name] += 1
+
+
 def test_how_much_was_covered() -> None:
     """Says how many orders the run had."""
-    print(f"\ninterleavings: {covered.total()} of {len(covered)} scenarios, seed {SEED}")
+    print(f"\ninterleavings: {covered.total()} of {len(covered)} scenarios, {deaths.total()} with a death, seed {SEED}")
     # Fewer only where fewer were asked for.
     assert covered.total() > min(400, 16 * MOST_ORDERS) or not covered

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from chalicelib.storage.queue import Message
 from tests.crash.invariants import Ledger, check_clean, settle
-from tests.crash.stepping import Conductor, Fault, Operation, Side
+from tests.crash.stepping import FAULTS, Conductor, Fault, Operation, Side
 from tests.world import HOUR, SECOND, World, failure
 
 URLS = ["https://a.example/", "https://b.example/"]
@@ -56,7 +56,8 @@ class Service(RuleBasedStateMachine):
         self.conductor.trace.clear()
         self.known: dict[str, Known] = {}
         self.keys: dict[str, str] = {}
-        self.crashes = 0
+        self.ledger = Ledger()
+        self.conductor.on_death = lambda operation: self.ledger.note_death(self.w, set())
         self.deletes = 0
 
     @rule(target=jobs, url=st.sampled_from(URLS), spelling=st.sampled_from(["", "#part", "?"]))
@@ -95,7 +96,7 @@ class Service(RuleBasedStateMachine):
         self.deletes += known.living
         known.living = False
 
-    @rule(job_id=consumes(jobs), call=st.integers(0, 5), side=st.sampled_from(list(Side)))
+    @rule(job_id=consumes(jobs), call=st.integers(0, 5), side=st.sampled_from(FAULTS))
     def delete_with_bad_luck(self, job_id: str, call: int, side: Side) -> None:
         """A DELETE that dies or loses an answer, and its repeat."""
         covered["delete with bad luck"] += 1
@@ -120,7 +121,7 @@ class Service(RuleBasedStateMachine):
         if self.w.messages:
             self.w.deliver([self.w.messages[draw % len(self.w.messages)]])
 
-    @rule(draw=st.integers(0, 100), call=st.integers(0, 4), side=st.sampled_from(list(Side)))
+    @rule(draw=st.integers(0, 100), call=st.integers(0, 4), side=st.sampled_from(FAULTS))
     def run_with_bad_luck(self, draw: int, call: int, side: Side) -> None:
         """A worker that dies or loses an answer."""
         covered["run with bad luck"] += 1
@@ -176,9 +177,9 @@ class Service(RuleBasedStateMachine):
                 times.sort()
                 covered["fetched anew after the hour"] += len(times) > 1
                 assert all(b - a >= HOUR for a, b in pairwise(times)), "fetched twice in a window"
-        ledger = Ledger(accepted={job_id: known.url for job_id, known in self.known.items()}, crashes=self.crashes)
-        ledger.deleted = set(self.known) - set(living)
-        check_clean(self.w, ledger)
+        self.ledger.accepted = {job_id: known.url for job_id, known in self.known.items()}
+        self.ledger.deleted = set(self.known) - set(living)
+        check_clean(self.w, self.ledger)
 
     def _submit(self, url: str, spelling: str = "") -> str:
         job = self.w.submit(url + spelling)
@@ -189,7 +190,6 @@ class Service(RuleBasedStateMachine):
     def _with_bad_luck(self, body: Any, call: int, side: Side) -> None:
         operation = Operation("unlucky", body, fault=Fault(call, side))
         self.conductor.run(operation)
-        self.crashes += operation.crashed
 
 
 def test_what_a_user_sees(crash_world: tuple[World, Conductor]) -> None:

@@ -193,7 +193,8 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in self.headers.items():
                 if name.lower() not in _HOP:
                     connection.putheader(name, value)
-            connection.putheader("Content-Length", str(len(body)))
+            if body or self.command in ("POST", "PUT"):
+                connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             answer = connection.getresponse()
             came = answer.read()

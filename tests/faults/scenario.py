@@ -250,7 +250,8 @@ class Weather:
                 bodies[job["url"]] = hashlib.sha256(ask("GET", job["url"]).body).hexdigest()
             self._report.demand(
                 job["result"]["sha256"] == hashed == bodies[job["url"]],
-                f"{target} has another result than {job['url']}",
+                f"{target} has another result than {job['url']}: {answer.status}, {len(answer.body)} bytes, {hashed}"
+                f" for {bodies[job['url']]}; {job['result']}",
             )
 
     def _check_stored(self) -> None:
