@@ -98,6 +98,7 @@ def runner() -> Runner:
         fetcher=fetcher,
         retries=RetryPolicy(
             fetch_seconds=s.fetch_seconds,
+            margin_seconds=s.margin_seconds,
             backoff_seconds=s.backoff_seconds,
             backoff_cap_seconds=s.backoff_cap_seconds,
             visibility_seconds=s.visibility_seconds,
@@ -198,7 +199,7 @@ def _table(parallel: Threads) -> Table:
     from chalicelib.storage.table import Table
 
     s = settings()
-    rules = Rules(window=s.window_ms, retention=s.retention_ms, max_attempts=s.max_attempts)
+    rules = Rules(window=s.window_ms, retention=s.retention_ms, max_attempts=s.max_attempts, skew=s.skew_seconds * 1000)
     terms = Terms(rules=rules, lease=s.lease_ms)
     return Table(_client("dynamodb"), s.table_name, terms, parallel=parallel)
 

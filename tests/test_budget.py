@@ -69,6 +69,15 @@ def test_a_reused_job(w: World) -> None:
     assert calls == {"BatchGetItem": 1, "TransactWriteItems": 1}
 
 
+def test_repeats_in_one_invocation(w: World) -> None:
+    """The first starts, nine join: none is refused first."""
+    w.submit_batch([URL] * 10)
+    messages = w.receive()
+    with w.counted_calls() as calls:
+        assert w.deliver(messages) == []
+    assert calls == {"BatchGetItem": 1, "TransactWriteItems": 10, "PutObject": 1, "UpdateItem": 1}
+
+
 def test_a_failure(w: World) -> None:
     """As many as a success, without the bucket."""
     w.site.answers[URL] = [failure(404)]

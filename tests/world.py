@@ -61,10 +61,13 @@ class Site:
     requests: Counter[str] = field(default_factory=Counter)
     answers: dict[str, list[bytes | Failure]] = field(default_factory=dict)  # the last one stays
     during: Callable[[str], None] | None = None  # happens while a fetch runs
+    note: Callable[[str], None] | None = None  # is told of each request
 
     def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
         """One attempt at the URL."""
         self.requests[url] += 1
+        if self.note is not None:
+            self.note(url)
         if self.during is not None:
             self.during(url)
         told = self.answers.get(url, [b"bytes of " + url.encode()])
@@ -116,6 +119,7 @@ class World:
             window=self.settings.window_ms,
             retention=self.settings.retention_ms,
             max_attempts=self.settings.max_attempts,
+            skew=self.settings.skew_seconds * SECOND,
         )
         patience = calls.Patience(sleep=lambda seconds: None, jitter=lambda: 0.0)
         self.table = Table(
@@ -153,6 +157,7 @@ class World:
             fetcher=self.site,
             retries=RetryPolicy(
                 fetch_seconds=self.settings.fetch_seconds,
+                margin_seconds=self.settings.margin_seconds,
                 backoff_seconds=self.settings.backoff_seconds,
                 backoff_cap_seconds=self.settings.backoff_cap_seconds,
                 visibility_seconds=self.settings.visibility_seconds,

@@ -1,5 +1,5 @@
 """Deleting, for good: the job becomes a mark in the same write that takes it from its fetch; with the last job of
-a fetch go the fetch, its result and its claim. One job and a whole batch are the same work."""
+a fetch go the fetch, its results and its claim. One job and a whole batch are the same work."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from chalicelib.jobs import ids
 from chalicelib.jobs.entities import Fetch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import protocol
+from chalicelib.storage.bucket import result_keys
 from chalicelib.storage.protocol import TRANSACTION_LIMIT, Terms, Write
 
 ROUNDS = 8  # without any progress
@@ -48,14 +49,15 @@ def delete_jobs(service: Service, tenant: str, job_ids: Sequence[str]) -> set[st
     """
     deleted: set[str] = set()
     unfinished: list[Mark] = []
+    fetchless: set[str] = set()  # jobs whose fetch was gone when it was read after them
     left = list(job_ids)
     idle = 0
     alone = False  # one plan to a transaction, once one was refused
     tried: set[str] = set()
     while left:
-        found = service.table.jobs(left)
+        found = service.table.jobs(left, tenant=tenant)
         jobs = [job for job in found.values() if isinstance(job, Job) and not service.is_gone(job, tenant)]
-        marks = [mark for mark in found.values() if isinstance(mark, Mark) and mark.tenant == tenant]
+        marks = [mark for mark in found.values() if isinstance(mark, Mark) and not service.is_over(mark, tenant)]
         unfinished += [mark for mark in marks if mark.fetch_id is not None]
         # A write that was made and refused its own repetition, or somebody else's DELETE of the same moment.
         deleted |= {mark.id for mark in marks if mark.id in tried}
@@ -67,7 +69,11 @@ def delete_jobs(service: Service, tenant: str, job_ids: Sequence[str]) -> set[st
         done = [plan for group, was_made in zip(groups, made, strict=True) if was_made for plan in group]
         deleted |= {job.id for plan in done for job in plan.jobs}
         unfinished += [mark for plan in done for mark in plan.marks]
-        left = [job.id for job in jobs if job.id not in deleted and (job.fetch_id is None or job.fetch_id in fetches)]
+        # The fetch of a job that is there goes with another DELETE of the same moment, whose marks are to be worked off
+        # too, should it die: so such a job is looked at once more. After that its fetch was swept.
+        gone = {job.id for job in jobs if job.fetch_id is not None and job.fetch_id not in fetches}
+        left = [job.id for job in jobs if job.id not in deleted and job.id not in gone & fetchless]
+        fetchless |= gone
         alone = alone or not all(made)
         idle = 0 if done else idle + 1
         if idle > ROUNDS:
@@ -112,7 +118,7 @@ def _remove(service: Service, marks: Sequence[Mark]) -> None:
     """Remove what the last jobs of their fetches left, then say so in their marks."""
     if not marks:
         return
-    keys = {mark.result_key for mark in marks if mark.result_key is not None}
+    keys = {key for mark in marks if mark.fetch_id for key in result_keys(mark.fetch_id, mark.attempts)}
     service.bucket.delete(sorted(keys))
     claims = {(mark.url_key, mark.fetch_id) for mark in marks if mark.url_key and mark.fetch_id}
     service.table.make_all([protocol.delete_claim(url_key, fetch_id) for url_key, fetch_id in sorted(claims)])

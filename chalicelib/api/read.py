@@ -108,7 +108,7 @@ def read_results(service: Service, tenant: str, batch_id: str, *, cursor: int) -
     """The batch's jobs from number `cursor` on, and no others are read."""
     batch = read_batch(service, tenant, batch_id)
     end = cursor + PAGE
-    jobs = _show(service, batch.job_ids()[cursor:end])
+    jobs = _show(service, batch, batch.job_ids()[cursor:end])
     return ResultsPage(batch=batch, jobs=jobs, next=end if end < batch.size else None)
 
 
@@ -125,11 +125,11 @@ def show(service: Service, jobs: Sequence[Job]) -> list[Shown]:
 
 def show_batch(service: Service, batch: Batch) -> list[Shown]:
     """The batch's jobs with their fetches, in order; deleted ones are left out."""
-    return _show(service, batch.job_ids())
+    return _show(service, batch, batch.job_ids())
 
 
-def _show(service: Service, job_ids: Sequence[str]) -> list[Shown]:
-    found = service.table.jobs(job_ids)
+def _show(service: Service, batch: Batch, job_ids: Sequence[str]) -> list[Shown]:
+    found = service.table.jobs(job_ids, tenant=batch.tenant)
     jobs = [job for job in (found.get(job_id) for job_id in job_ids) if isinstance(job, Job)]
     return show(service, jobs)
 

@@ -9,7 +9,7 @@ from chalicelib.api.access import Gate, Meter
 from chalicelib.jobs.access import Access
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.decide import Rules, is_expired
-from chalicelib.jobs.entities import Batch, Job
+from chalicelib.jobs.entities import Batch, Job, Mark
 from chalicelib.metrics import OFF, Metrics
 from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import Bucket
@@ -55,3 +55,7 @@ class Service:
         """True when the tenant may not see it: expired, or another's."""
         expired = is_expired(entity.submitted_at, now=self.clock(), retention=self.rules.retention)
         return expired or entity.tenant != tenant
+
+    def is_over(self, mark: Mark, tenant: str) -> bool:
+        """True when nothing may be removed any more for a mark: its job would have expired, or is another's."""
+        return self.terms.is_over(mark, self.clock()) or mark.tenant != tenant

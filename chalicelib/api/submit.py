@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from chalicelib.api import problems
@@ -17,6 +18,7 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.urls import InvalidURL, normal_form
 from chalicelib.metrics import Metric
 from chalicelib.storage import protocol
+from chalicelib.storage.protocol import Write
 from chalicelib.storage.queue import Message
 
 JOBS_ROUTE = "POST /jobs"
@@ -53,8 +55,11 @@ def submit_job(service: Service, meter: Meter, url: str, key: str | None) -> Sho
     standing = service.table.job(job.id) if meter.counts and key is not None else None
     if standing is None:
         meter.count(1)
-        if service.table.make(protocol.submit_job(job, service.terms)):
-            service.queue.send([Message(job.id, job.url_key)])
+        with _given_back(meter, 1):
+            made = service.table.make(protocol.submit_job(job, service.terms))
+        if made:
+            with _given_back(meter, 1, when=key is None):
+                service.queue.send([Message(job.id, job.url_key)])
             service.metrics.add(Metric.SUBMITTED)
             return Shown(job, None)
         standing = service.table.job(job.id)
@@ -87,25 +92,25 @@ def submit_batch(service: Service, meter: Meter, urls: Sequence[str], key: str |
         detail = f"None of the {len(urls)} URLs can be fetched; nothing was stored. First: {rejected[0].detail}"
         raise ProblemError(problems.INVALID, detail, errors=errors)
     now = service.clock()
+    holder = service.new_id()
     batch = Batch(
-        id=service.new_id() if key is None else ids.derived(tenant, BATCHES_ROUTE, key),
+        id=holder if key is None else ids.derived(tenant, BATCHES_ROUTE, key),
         tenant=tenant,
         size=len(valid),
         digest=ids.digest(urls),
         submitted_at=now,
         lease_until=now + service.batch_lease,
+        holder=holder,
     )
     standing = service.table.batch(batch.id) if meter.counts and key is not None else None
     if standing is None:
         meter.count(batch.size)
-        # Without a key nobody else has this id: what refused the write is the write itself, whose answer was lost.
-        if service.table.make(protocol.submit_batch(batch, service.terms)) or key is None:
-            jobs = _jobs(batch, valid)
-            service.table.put_jobs(jobs)
-            return _send_and_accept(service, batch, jobs, rejected)
-        standing = service.table.batch(batch.id)
-        if not _is_own(standing, batch):
-            meter.give_back(batch.size)
+        with _given_back(meter, batch.size):
+            standing = _take_lease(service, batch, protocol.submit_batch(batch, service.terms))
+        if _is_held_by(standing, holder):
+            with _given_back(meter, batch.size, when=key is None):
+                return _store(service, batch, _jobs(batch, valid), rejected, begun=False)
+        meter.give_back(batch.size)
     if standing is None:
         raise Unavailable("a batch's row was swept between a refused write and its reading")
     if isinstance(standing, Mark) or service.is_gone(standing, tenant):
@@ -114,16 +119,46 @@ def submit_batch(service: Service, meter: Meter, urls: Sequence[str], key: str |
         raise _reused()
     if standing.accepted:
         return _replay(service, standing, rejected)
-    return _take_over(service, standing, valid, rejected)
+    return _take_over(service, standing, holder, valid, rejected)
 
 
-def _is_own(standing: Job | Batch | Mark | None, put: Job | Batch) -> bool:
+@contextmanager
+def _given_back(meter: Meter, urls: int, *, when: bool = True) -> Iterator[None]:
+    """Give back what was counted where this ends in 503 and the same request again will be counted again.
+
+    It will be unless it finds what this one has stored, which takes an Idempotency-Key.
+    """
+    try:
+        yield
+    except Unavailable:
+        if when:
+            meter.give_back(urls)
+        raise
+
+
+def _is_own(standing: Job | Mark | None, put: Job) -> bool:
     """True where what refused a write may be that very write, repeated by the driver when its answer was lost.
 
     Then it was counted rightly. Another request of the same millisecond is counted too, which harms less than a
     submission that is not.
     """
-    return isinstance(standing, type(put)) and standing.submitted_at == put.submitted_at
+    return isinstance(standing, Job) and standing.submitted_at == put.submitted_at
+
+
+def _take_lease(service: Service, batch: Batch, write: Write) -> Batch | Mark | None:
+    """The batch as it stands after a write that makes its lease ours, unless another has it.
+
+    It is ours too where the driver repeated the write, since its answer was lost, and the repetition was refused.
+    """
+    try:
+        return batch if service.table.make(write) else service.table.batch(batch.id)
+    except Unavailable:
+        _release(service, batch)
+        raise
+
+
+def _is_held_by(standing: Batch | Mark | None, holder: str) -> bool:
+    return isinstance(standing, Batch) and standing.holder == holder
 
 
 def _sort(tenant: str, urls: Sequence[str], service: Service) -> tuple[list[tuple[str, str]], list[Rejected]]:
@@ -151,6 +186,38 @@ def _jobs(batch: Batch, valid: list[tuple[str, str]]) -> list[Job]:
     ]
 
 
+def _store(
+    service: Service,
+    batch: Batch,
+    jobs: list[Job],
+    rejected: list[Rejected],
+    *,
+    begun: bool,
+) -> Accepted:
+    """Put the rows, or those that are missing of what was begun; send every message; accept.
+
+    Where that ends in 503 the lease ends too, so that the same request may go on at once: but not while DynamoDB may
+    still carry out a write of rows whose answer was not heard, for it would fall on rows that are linked by then.
+    """
+    try:
+        written = service.table.jobs(batch.job_ids(), tenant=batch.tenant) if begun else {}
+        service.table.put_jobs([job for job in jobs if job.id not in written])
+    except Unavailable as error:
+        if not error.late:
+            _release(service, batch)
+        raise
+    try:
+        return _send_and_accept(service, batch, jobs, rejected)
+    except Unavailable:
+        _release(service, batch)
+        raise
+
+
+def _release(service: Service, batch: Batch) -> None:
+    with suppress(Unavailable):  # then it ends by itself
+        service.table.make(protocol.release_batch(batch, now=service.clock()))
+
+
 def _send_and_accept(service: Service, batch: Batch, jobs: list[Job], rejected: list[Rejected]) -> Accepted:
     service.queue.send([Message(job.id, job.url_key) for job in jobs])
     if not service.table.make(protocol.accept_batch(batch)):
@@ -169,20 +236,19 @@ def _replay(service: Service, batch: Batch, rejected: list[Rejected]) -> Accepte
     return Accepted(batch=batch, jobs=show_batch(service, batch), rejected=rejected)
 
 
-def _take_over(service: Service, standing: Batch, valid: list[tuple[str, str]], rejected: list[Rejected]) -> Accepted:
+def _take_over(
+    service: Service, standing: Batch, holder: str, valid: list[tuple[str, str]], rejected: list[Rejected]
+) -> Accepted:
     """Go on where a handler died: write the rows that are missing, send every message."""
     if len(valid) != standing.size:  # what may be fetched has changed since: the ids would shift
         raise _deleted()
     now = service.clock()
     if standing.lease_until > now:
         raise _in_progress(-(-(standing.lease_until - now) // 1000))
-    mine = replace(standing, lease_until=now + service.batch_lease)
-    if not service.table.make(protocol.take_over_batch(standing, now=now, lease_until=mine.lease_until)):
+    mine = replace(standing, lease_until=now + service.batch_lease, holder=holder)
+    if not _is_held_by(_take_lease(service, mine, protocol.take_over_batch(mine, now=now)), holder):
         raise _in_progress(1)
-    jobs = _jobs(mine, valid)
-    written = service.table.jobs(mine.job_ids())
-    service.table.put_jobs([job for job in jobs if job.id not in written])
-    return _send_and_accept(service, mine, jobs, rejected)
+    return _store(service, mine, _jobs(mine, valid), rejected, begun=True)
 
 
 def _deleted() -> ProblemError:

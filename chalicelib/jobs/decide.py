@@ -8,6 +8,7 @@ the job still exists:
                 lease over, attempts left        -> Resume
                 lease over, attempts spent       -> GiveUp
     none yet    job gone, expired or linked      -> LookAgain, then Acknowledge
+                    and it was deleted           -> what attempts may have stored is removed first
                 no claim, or one past its window -> Start
                 the claim's fetch is dead        -> Start in its place
                 a claim inside the window        -> Join its fetch
@@ -33,6 +34,7 @@ class Rules:
     window: int
     retention: int
     max_attempts: int
+    skew: int  # by how much two clocks may differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Seen:
     """One round's reading, strongly consistent; None is absent."""
 
     job: Job | None  # a mark is no job
+    deleted: bool = False  # the job is a mark, and would not have expired yet
     claim: Claim | None
     own: Fetch | None  # not read in the first round: with a fetch, a job is linked or gone, so another round follows
     claimed: Fetch | None = None  # the fetch that the claim named a round before
@@ -48,7 +51,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Nothing more is needed."""
+    """Nothing more is needed, once the results that nobody will read are removed."""
+
+    remove: bool = False  # the job was deleted, and its fetch's attempts may have stored something since
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +118,11 @@ def decide(seen: Seen, *, now: int, rules: Rules, looked: bool = False, dead_let
         return _lead(seen.own, now, rules, dead_letter)
     job = seen.job
     if job is None or is_expired(job.submitted_at, now=now, retention=rules.retention) or job.fetch_id is not None:
-        return Acknowledge() if looked else LookAgain()
+        return Acknowledge(remove=seen.deleted) if looked else LookAgain()
     claim = seen.claim
     if claim is None or claim.submitted_at <= job.submitted_at - rules.window:
         return Fail(job) if dead_letter else Start(job, dead=None)
-    if seen.claimed_id == claim.fetch_id and is_dead(seen.claimed, job):
+    if seen.claimed_id == claim.fetch_id and is_dead(seen.claimed, job, rules):
         return Fail(job) if dead_letter else Start(job, dead=claim.fetch_id)
     return Join(job, claim.fetch_id)
 
@@ -127,12 +132,25 @@ def is_expired(submitted_at: int, *, now: int, retention: int) -> bool:
     return submitted_at <= now - retention
 
 
-def is_dead(fetch: Fetch | None, job: Job) -> bool:
+def is_dead(fetch: Fetch | None, job: Job, rules: Rules) -> bool:
     """True when the fetch stands for nothing that the job may share: gone, or failed before the job was submitted.
 
     Dead is final, so a claim on a dead fetch may be replaced at any later time.
     """
-    return fetch is None or (fetch.failed_at is not None and fetch.failed_at < job.submitted_at)
+    return fetch is None or (
+        fetch.failed_at is not None and fetch.failed_at < shares_failures_from(job, fetch.id, rules)
+    )
+
+
+def shares_failures_from(job: Job, fetch_id: str, rules: Rules) -> int:
+    """The time since when the job shares a failure of the fetch.
+
+    A job's time is the API's and a failure's is the runner's. Whoever saw a failure and submits again gets a new
+    fetch although the API's clock is behind: so the clocks' difference counts for the job. Of one batch no job was
+    submitted after another's failure: its repeats of a URL are not asked for one by one.
+    """
+    of_one_batch = job.batch_id is not None and fetch_id.startswith(f"{job.batch_id}-")
+    return job.submitted_at if of_one_batch else job.submitted_at + rules.skew
 
 
 def _lead(own: Fetch, now: int, rules: Rules, dead_letter: bool) -> Decision:

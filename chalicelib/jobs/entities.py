@@ -79,7 +79,7 @@ class Mark:
     """What stays of a deleted job until it would have expired.
 
     While `fetch_id` is there the deletion has not been carried through: claim
-    and result may still have to be removed.
+    and results may still have to be removed.
     """
 
     id: str
@@ -87,7 +87,7 @@ class Mark:
     sweep_at: int  # seconds since the epoch
     fetch_id: str | None = None
     url_key: str | None = None
-    result_key: str | None = None
+    attempts: int = 0  # how many attempts of the fetch may have stored a result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +133,7 @@ class Batch:
     digest: str  # of the URLs as given
     submitted_at: int
     lease_until: int
+    holder: str  # the request that has the lease; two requests never share one
     accepted: bool = False
 
     def job_ids(self) -> list[str]:

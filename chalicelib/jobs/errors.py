@@ -12,4 +12,11 @@ class FetchQueueError(Exception):
 
 
 class Unavailable(FetchQueueError):
-    """Table, queue or bucket did not answer; whether the call took effect is not known."""
+    """Table, queue or bucket did not answer; whether the call took effect is not known.
+
+    `late` says that it may even take effect later, and must not meet what others write by then.
+    """
+
+    def __init__(self, text: str, *, late: bool = False) -> None:
+        super().__init__(text)
+        self.late = late

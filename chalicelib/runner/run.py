@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from chalicelib.jobs import decide as decisions
 from chalicelib.jobs.decide import Seen, decide
-from chalicelib.jobs.entities import ErrorType, Fetch, FetchError, Job, Result, Status
+from chalicelib.jobs.entities import Claim, ErrorType, Fetch, FetchError, Job, Result, Status
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.logs import about
 from chalicelib.metrics import OFF, Metric, Metrics
 from chalicelib.runner import retry
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.storage import protocol
-from chalicelib.storage.bucket import Bucket, result_key
+from chalicelib.storage.bucket import Bucket, result_key, result_keys
 from chalicelib.storage.calls import Parallel
 from chalicelib.storage.protocol import TRANSACTION_LIMIT, Operation, Write
 from chalicelib.storage.queue import Message, Queue
 from chalicelib.storage.table import Table
 
 ROUNDS = 5  # two are enough for every promise; more only save a redelivery in a race
-MARGIN_SECONDS = 1  # for what follows a fetch; of the 3 that settings.check asks for, 2 are for what comes before
 
 WORKER_LOST = FetchError(
     type=ErrorType.WORKER_LOST,
@@ -53,6 +52,7 @@ class RetryPolicy:
     """How long a URL is tried, and when again, in seconds."""
 
     fetch_seconds: float
+    margin_seconds: float  # for what follows a fetch
     backoff_seconds: float
     backoff_cap_seconds: float
     visibility_seconds: float  # after which a message comes back by itself
@@ -163,35 +163,49 @@ class Runner:
                 self._leave(queue, delivery, end)
             return isinstance(end, Done)
 
-        done = self._parallel(handle, deliveries)
+        # Who joins goes before what was started, to share it while it stands.
+        in_order = sorted(deliveries, key=lambda delivery: delivery in started)
+        done = self._parallel(handle, in_order)
         self._metrics.flush()
-        return [delivery.message_id for delivery, is_done in zip(deliveries, done, strict=True) if not is_done]
+        return [delivery.message_id for delivery, is_done in zip(in_order, done, strict=True) if not is_done]
 
     def _start_together(
-        self, deliveries: Sequence[Delivery], first: Mapping[Message, Seen], seconds_left: Callable[[], float]
+        self, deliveries: Sequence[Delivery], first: dict[Message, Seen], seconds_left: Callable[[], float]
     ) -> dict[Delivery, Job]:
         """Start in one write what can be started at the first look, one job of a URL; returns what was.
 
         It saves most of a request a job. Where it is refused nothing has happened: each goes alone, and learns why.
+        Other jobs of the same URLs are given the claims in `first`.
         """
         now = self._clock()
         started: dict[Delivery, Job] = {}
+        repeats: list[Message] = []
         write: list[Operation] = []
         for delivery in deliveries:
             if delivery.message is None:
                 continue
             match decide(first[delivery.message], now=now, rules=self._rules):
-                case decisions.Start(job) if job.url_key not in {other.url_key for other in started.values()}:
+                case decisions.Start(job) if job.url_key in {other.url_key for other in started.values()}:
+                    repeats.append(delivery.message)
+                case decisions.Start(job):
                     start = protocol.start(job, now=now, terms=self._table.terms, dead=None)
                     if len(write) + len(start) <= TRANSACTION_LIMIT:
                         started[delivery] = job
                         write += start
-        if len(started) < 2 or not self._has_time(seconds_left):
+        if len(started) + len(repeats) < 2 or not self._has_time(seconds_left):
             return {}
         try:
-            return started if self._table.make(write) else {}
+            if not self._table.make(write):
+                return {}
         except Unavailable:
             return {}
+        claims = {
+            job.url_key: Claim(url_key=job.url_key, fetch_id=job.id, submitted_at=job.submitted_at)
+            for job in started.values()
+        }
+        for message in repeats:  # they join what has just been started, and need not be refused first
+            first[message] = replace(first[message], claim=claims[message.url_key])
+        return started
 
     def _run(
         self,
@@ -225,14 +239,16 @@ class Runner:
             claimed_id = None if seen.claim is None else seen.claim.fetch_id
             decision = decide(seen, now=now, rules=self._rules, looked=looked, dead_letter=dead_letter)
             match decision:
-                case decisions.Acknowledge():
+                case decisions.Acknowledge(remove):
+                    if remove:
+                        self._bucket.delete(result_keys(message.job_id, self._rules.max_attempts))
                     return Done()
                 case decisions.LookAgain():
                     looked = True
                 case decisions.Leave(until):
                     return Left(until)
                 case decisions.Start() | decisions.Resume() if not self._has_time(seconds_left):
-                    return Left(now)
+                    return Left()  # AWS is slow, which must use up no more deliveries than an outage
                 case decisions.Start(job, dead):
                     if self._table.make(protocol.start(job, now=now, terms=self._table.terms, dead=dead)):
                         return self._begin(job, seconds_left)
@@ -240,7 +256,7 @@ class Runner:
                     if self._table.make(protocol.resume(fetch, now=now, terms=self._table.terms)):
                         return self._attempt(fetch.id, fetch.url, fetch.attempt + 1, seconds_left)
                 case decisions.Join(job, fetch_id):
-                    if self._table.make(protocol.join(job, fetch_id)):
+                    if self._table.make(protocol.join(job, fetch_id, self._rules)):
                         self._metrics.add(Metric.REUSED)
                         log.info("fetch reused", extra={"fetch_id": fetch_id})
                         return Done()
@@ -258,7 +274,7 @@ class Runner:
 
     def _has_time(self, seconds_left: Callable[[], float]) -> bool:
         """No request is sent that the worker might not live to see the end of."""
-        return seconds_left() >= self._retries.fetch_seconds + MARGIN_SECONDS
+        return seconds_left() >= self._retries.fetch_seconds + self._retries.margin_seconds
 
     def _begin(self, job: Job, seconds_left: Callable[[], float]) -> Done | Left:
         """The first attempt of a fetch that was just started."""
@@ -281,7 +297,7 @@ class Runner:
                 if isinstance(outcome, Fetched):
                     upload.complete()
         except Unavailable:
-            # The lease stands until it ends; what was stored, if anything, no record will name.
+            # The lease stands until it ends. What was stored, if anything, goes with the fetch's last job.
             self._remove(key)
             raise
         self._metrics.add(Metric.FETCH_TIME, self._clock() - began)
@@ -298,7 +314,7 @@ class Runner:
         own = self._table.fetch(fetch_id, now=self._clock())
         if own is not None and own.status is Status.SUCCEEDED and own.attempt == attempt:
             return Done()  # it was this very write, whose answer was lost
-        self._remove(result.key)
+        self._bucket.delete([result.key])  # where that fails the message is left, and comes back to it
         return _lost(own)
 
     def _fail_or_retry(self, fetch_id: str, attempt: int, failure: Failure) -> Done | Left:
@@ -339,7 +355,7 @@ class Runner:
         """The first round's reading, one request for all: what a new job needs, whose own fetch cannot be there."""
         if not messages:
             return []
-        return self._table.seen([(message.job_id, message.url_key) for message in messages])
+        return self._table.seen([(message.job_id, message.url_key) for message in messages], now=self._clock())
 
     def _look_again(self, message: Message, claimed_id: str | None) -> Seen:
         return self._table.seen_again(message.job_id, message.url_key, claimed_id, now=self._clock())
@@ -360,7 +376,7 @@ class Runner:
         try:
             self._bucket.delete([key])
         except Unavailable:
-            log.warning("a result that no record names stays until it expires", extra={"key": key})
+            log.warning("a result that no record names stays until its fetch is deleted", extra={"key": key})
 
     def _result(self, fetched: Fetched, key: str) -> Result:
         return Result(

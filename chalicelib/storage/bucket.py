@@ -29,6 +29,11 @@ def result_key(fetch_id: str, attempt: int) -> str:
     return f"results/{hashlib.sha256(fetch_id.encode()).hexdigest()[:32]}/{attempt}"
 
 
+def result_keys(fetch_id: str, attempts: int) -> list[str]:
+    """Where so many attempts of a fetch may have kept something: one whose end was lost left its bytes."""
+    return [result_key(fetch_id, attempt) for attempt in range(1, attempts + 1)]
+
+
 class Bucket:
     """The results' bytes. Raises `Unavailable` where S3 does not answer."""
 

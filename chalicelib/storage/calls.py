@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from chalicelib.jobs.errors import Unavailable
 
@@ -38,6 +38,10 @@ _ROUNDS = 8
 _FIRST_PAUSE = 0.025  # seconds, doubling: 3 s in all at most
 
 _CUT = "IncompleteAnswer"  # an error code of our own
+
+
+# After these AWS does no more about a call: it has answered, or was not asked.
+_OVER = (ClientError, ConnectTimeoutError, EndpointConnectionError)
 
 
 class Parallel(Protocol):
@@ -74,13 +78,16 @@ class Refusal:
 
 
 @contextmanager
-def unavailable(operation: str) -> Iterator[None]:
-    """Turn the driver's errors into `Unavailable`, and log which call it was."""
+def unavailable(operation: str, *, late: bool = False) -> Iterator[None]:
+    """Turn the driver's errors into `Unavailable`, and log which call it was.
+
+    `late` is for a call that has no condition: where no answer came at all it may be carried out at any later moment.
+    """
     try:
         yield
     except (ClientError, BotoCoreError) as error:
         log.warning("an AWS call failed", extra={"operation": operation, "reason": str(error)})
-        raise Unavailable(f"{operation} failed") from error
+        raise Unavailable(f"{operation} failed", late=late and not isinstance(error, _OVER)) from error
 
 
 def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> R | Refusal:

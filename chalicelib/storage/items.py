@@ -97,7 +97,7 @@ def mark_item(mark: Mark) -> Item:
             "tenant": mark.tenant,
             "fetch_id": mark.fetch_id,
             "url_key": mark.url_key,
-            "result_key": mark.result_key,
+            "attempts": mark.attempts or None,
             "sweep_at": mark.sweep_at,
         }
     )
@@ -147,6 +147,7 @@ def batch_item(batch: Batch, sweep_at: int) -> Item:
             "digest": batch.digest,
             "submitted_at": batch.submitted_at,
             "lease_until": batch.lease_until,
+            "holder": batch.holder,
             "accepted": True if batch.accepted else None,
             "sweep_at": sweep_at,
         }
@@ -203,7 +204,7 @@ def as_job(item: Item) -> Job | Mark:
             sweep_at=v["sweep_at"],
             fetch_id=v.get("fetch_id"),
             url_key=v.get("url_key"),
-            result_key=v.get("result_key"),
+            attempts=v.get("attempts", 0),
         )
     return Job(
         id=job_id,
@@ -258,6 +259,7 @@ def as_batch(item: Item) -> Batch | Mark:
         digest=v["digest"],
         submitted_at=v["submitted_at"],
         lease_until=v["lease_until"],
+        holder=v.get("holder", ""),
         accepted=v.get("accepted", False),
     )
 

@@ -10,7 +10,7 @@
 
       delete, no fetch yet   JOB free -> mark
       delete, shared         JOB tied -> mark,                FETCH jobs - k
-      delete, last           JOB tied -> mark with the fetch, FETCH gone; then result and claim go, and the mark is bare
+      delete, last           JOB tied -> mark with the fetch, FETCH gone; then results and claim go, the mark is bare
 
 A write that names several items is one transaction: all of its conditions hold
 and all of it happens, or nothing does. docs/protocol.md tells for each clause
@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib.jobs.decide import Rules
+from chalicelib.jobs.decide import Rules, shares_failures_from
 from chalicelib.jobs.entities import Batch, Claim, Fetch, FetchError, Job, Mark, Result, Status
 from chalicelib.storage import items
 
@@ -39,10 +39,9 @@ FETCH_UNFINISHED = "#status IN (:queued, :running)"
 FETCH_LEASE_OVER = "lease_until <= :now"
 FETCH_RUNNING = "#status = :running"
 FETCH_SHARED = "jobs > :none"
-FETCH_NOT_DEAD = "(attribute_not_exists(failed_at) OR failed_at >= :submitted_at)"
+FETCH_NOT_DEAD = "(attribute_not_exists(failed_at) OR failed_at >= :shared_from)"
 FETCH_OTHERS_STAY = "jobs > :leaving"
 FETCH_NONE_STAY = "jobs = :leaving"
-FETCH_STATUS_SEEN = "#status = :status"
 # URL
 CLAIM_FREE = "attribute_not_exists(pk)"
 CLAIM_PAST_WINDOW = "submitted_at <= :window_start"
@@ -51,7 +50,7 @@ CLAIM_OF_FETCH = "fetch_id = :fetch"
 # BATCH, and any item that is put for the first time
 ABSENT = "attribute_not_exists(pk)"
 BATCH_LEASE_OVER = "lease_until <= :now"
-BATCH_LEASE_MINE = "lease_until = :mine"
+BATCH_LEASE_MINE = "holder = :mine"
 BATCH_ACCEPTED = "attribute_exists(accepted)"
 
 _NAMES = {"#url": "url", "#status": "status", "#result": "result", "#error": "error"}
@@ -73,6 +72,13 @@ class Terms:
         """When an item may be swept, in seconds: a sharer is at most one window younger than who started the fetch."""
         return -(-(submitted_at + self.rules.retention + self.rules.window) // 1000)
 
+    def is_over(self, mark: Mark, now: int) -> bool:
+        """True when the mark's job would have expired: its fetch's id may soon be another fetch's.
+
+        An id from an Idempotency-Key may return once its first job's row is swept; no sharer expires later than that.
+        """
+        return now >= (mark.sweep_at - 1) * 1000 - self.rules.window
+
 
 # Submitting
 
@@ -87,14 +93,26 @@ def submit_batch(batch: Batch, terms: Terms) -> Write:
     return [_put(items.batch_item(batch, terms.sweep_at(batch.submitted_at)), ABSENT)]
 
 
-def take_over_batch(batch: Batch, *, now: int, lease_until: int) -> Write:
-    """Go on with a batch whose handler died before it was accepted."""
+def take_over_batch(batch: Batch, *, now: int) -> Write:
+    """Go on, with the lease and as the holder that `batch` has, where a handler ended before the batch was accepted."""
     return [
         _update(
             items.batch_key(batch.id),
-            "SET lease_until = :lease_until",
+            "SET lease_until = :lease_until, holder = :holder",
             BATCH_LEASE_OVER,
-            {":lease_until": lease_until, ":now": now},
+            {":lease_until": batch.lease_until, ":holder": batch.holder, ":now": now},
+        )
+    ]
+
+
+def release_batch(batch: Batch, *, now: int) -> Write:
+    """End the lease of a handler that writes no more: whoever repeats its request need not wait."""
+    return [
+        _update(
+            items.batch_key(batch.id),
+            "SET lease_until = :now",
+            BATCH_LEASE_MINE,
+            {":now": now, ":mine": batch.holder},
         )
     ]
 
@@ -106,7 +124,7 @@ def accept_batch(batch: Batch) -> Write:
             items.batch_key(batch.id),
             "SET accepted = :true",
             BATCH_LEASE_MINE,
-            {":true": True, ":mine": batch.lease_until},
+            {":true": True, ":mine": batch.holder},
         )
     ]
 
@@ -140,7 +158,7 @@ def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
     ]
 
 
-def join(job: Job, fetch_id: str) -> Write:
+def join(job: Job, fetch_id: str, rules: Rules) -> Write:
     """Link the job to a standing fetch and count it."""
     return [
         _link(job, fetch_id),
@@ -148,7 +166,7 @@ def join(job: Job, fetch_id: str) -> Write:
             items.fetch_key(fetch_id),
             "SET jobs = jobs + :one",
             _all(FETCH_SHARED, FETCH_NOT_DEAD),
-            {":one": 1, ":none": 0, ":submitted_at": job.submitted_at},
+            {":one": 1, ":none": 0, ":shared_from": shares_failures_from(job, fetch_id, rules)},
         ),
     ]
 
@@ -262,8 +280,8 @@ def delete_last(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
         *(_untie(unfinished_mark_of(job, fetch, terms), fetch) for job in jobs),
         _delete(
             items.fetch_key(fetch.id),
-            _all(FETCH_NONE_STAY, FETCH_STATUS_SEEN),
-            {":leaving": len(jobs), ":status": str(fetch.status)},
+            _all(FETCH_NONE_STAY, FETCH_UNCHANGED),
+            {":leaving": len(jobs), ":attempt": fetch.attempt},
         ),
     ]
 
@@ -292,8 +310,7 @@ def mark_of(job: Job, terms: Terms) -> Mark:
 
 def unfinished_mark_of(job: Job, fetch: Fetch, terms: Terms) -> Mark:
     """The mark of a job that was its fetch's last: it says what is still to be removed."""
-    result_key = None if fetch.result is None else fetch.result.key
-    return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, result_key=result_key)
+    return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, attempts=fetch.attempt)
 
 
 # The forms

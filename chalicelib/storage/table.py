@@ -57,10 +57,11 @@ class Table:
         item = self._get(items.batch_key(batch_id))
         return None if item is None or _is_anothers(item, tenant) else items.as_batch(item)
 
-    def jobs(self, job_ids: Sequence[str]) -> dict[str, Job | Mark]:
-        """The jobs and marks that exist among these, by id."""
+    def jobs(self, job_ids: Sequence[str], *, tenant: str) -> dict[str, Job | Mark]:
+        """The tenant's jobs and marks that exist among these, by id."""
         found = self._read(items.job_key(job_id) for job_id in job_ids)
-        return {job.id: job for job in map(items.as_job, found.values())}
+        own = (item for item in found.values() if not _is_anothers(item, tenant))
+        return {job.id: job for job in map(items.as_job, own)}
 
     def fetches(self, fetch_ids: Iterable[str], *, now: int) -> dict[str, Fetch]:
         """The fetches that exist among these, by id."""
@@ -68,14 +69,14 @@ class Table:
         fetches = (_fetch(item, now) for item in found.values())
         return {fetch.id: fetch for fetch in fetches if fetch is not None}
 
-    def seen(self, messages: Sequence[tuple[str, str]]) -> list[Seen]:
+    def seen(self, messages: Sequence[tuple[str, str]], *, now: int) -> list[Seen]:
         """What the runner decides by at its first look, for each message's job id and url_key: one request.
 
         No fetch is among it. Where a job has one, it is linked, or a mark by now, which asks for another look.
         """
         keys = [key for job_id, url_key in messages for key in (items.job_key(job_id), items.claim_key(url_key))]
         found = self._read(keys)
-        return [_seen(found, job_id, url_key) for job_id, url_key in messages]
+        return [self._seen(found, job_id, url_key, now) for job_id, url_key in messages]
 
     def seen_again(self, job_id: str, url_key: str, claimed_id: str | None, *, now: int) -> Seen:
         """What the runner decides by at a further look: with the own fetch, and that which the claim named before."""
@@ -83,8 +84,18 @@ class Table:
         found = self._read([items.job_key(job_id), items.claim_key(url_key), *map(items.fetch_key, fetch_ids)])
         fetches = [found.get(items.fetch_key(fetch_id)) for fetch_id in fetch_ids]
         own, *claimed = [None if item is None else _fetch(item, now) for item in fetches]
-        return replace(
-            _seen(found, job_id, url_key), own=own, claimed=claimed[0] if claimed else None, claimed_id=claimed_id
+        seen = self._seen(found, job_id, url_key, now)
+        return replace(seen, own=own, claimed=claimed[0] if claimed else None, claimed_id=claimed_id)
+
+    def _seen(self, found: Mapping[str, items.Item], job_id: str, url_key: str, now: int) -> Seen:
+        job_item = found.get(items.job_key(job_id))
+        claim_item = found.get(items.claim_key(url_key))
+        job = None if job_item is None else items.as_job(job_item)
+        return Seen(
+            job=job if isinstance(job, Job) else None,
+            deleted=isinstance(job, Mark) and not self.terms.is_over(job, now),
+            claim=None if claim_item is None else items.as_claim(claim_item),
+            own=None,
         )
 
     # Writing
@@ -145,12 +156,24 @@ class Table:
 
     def _put_all(self, all_items: Sequence[items.Item]) -> None:
         chunks = [list(all_items[at : at + WRITE_LIMIT]) for at in range(0, len(all_items), WRITE_LIMIT)]
-        self._parallel(self._put_chunk, chunks)
+        late: list[Unavailable] = []
+
+        def put(chunk: list[items.Item]) -> None:
+            try:
+                self._put_chunk(chunk)
+            except Unavailable as error:
+                late.extend([error] if error.late else [])
+                raise
+
+        try:
+            self._parallel(put, chunks)
+        except Unavailable as error:
+            raise late[0] if late else error from error
 
     def _put_chunk(self, chunk: list[items.Item]) -> None:
         request: Any = {self._name: [{"PutRequest": {"Item": item}} for item in chunk]}
         for _ in self._patience.rounds():
-            with unavailable("a write to the table"):
+            with unavailable("a write to the table", late=True):
                 answer = self._client.batch_write_item(RequestItems=request)
             request = member(answer, "UnprocessedItems")
             if not request:
@@ -176,17 +199,6 @@ class Table:
 
 def _is_anothers(item: items.Item, tenant: str | None) -> bool:
     return tenant is not None and item["tenant"]["S"] != tenant
-
-
-def _seen(found: Mapping[str, items.Item], job_id: str, url_key: str) -> Seen:
-    job_item = found.get(items.job_key(job_id))
-    claim_item = found.get(items.claim_key(url_key))
-    job = None if job_item is None else items.as_job(job_item)
-    return Seen(
-        job=job if isinstance(job, Job) else None,
-        claim=None if claim_item is None else items.as_claim(claim_item),
-        own=None,
-    )
 
 
 def _fetch(item: items.Item, now: int) -> Fetch | None:

@@ -213,8 +213,8 @@ def use_everything(w: World, recorder: Recorder) -> None:
     with runner():
         w.run_until_done()
 
-    # Dead letters: of a fetch whose worker died, within its lease and after it; of a job that was never started, and of
-    # one whose URL is claimed.
+    # Dead letters: of a fetch whose worker died, within its lease and after it; of a job that was never started, of one
+    # whose URL is claimed, and of one that is deleted.
     def die(_: str) -> None:
         raise Killed
 
@@ -227,6 +227,8 @@ def use_everything(w: World, recorder: Recorder) -> None:
     with api():
         w.submit(f"{URL}unstarted")
         w.submit(f"{URL}killed")
+        deleted = w.submit(f"{URL}deleted")
+        w.request("DELETE", f"/jobs/{deleted['id']}")
     for record in [*w.receive(), *killed]:
         w.clients["sqs"].send_message(QueueUrl=w.names["DEAD_LETTER_QUEUE_URL"], MessageBody=record["body"])
     w.messages.clear()
@@ -267,12 +269,13 @@ def test_no_policy_has_a_star(name: str) -> None:
 
 
 def test_who_may_not_do_what() -> None:
-    """The API writes no result; no runner deletes a job or sends a message; the dead letters' runner has no bucket."""
+    """The API writes no result; no runner deletes a job or sends a message; the dead letters' runner removes results,
+    and neither reads nor writes one."""
     actions = {name: {action for action, _ in allowed(name)} for name in EXPLAINED}
     assert "s3:PutObject" not in actions["api"]
     for name in ("runner", "dead-letters"):
         assert not actions[name] & {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage", "s3:GetObject"}
-    assert not [action for action in actions["dead-letters"] if action.startswith("s3:")]
+    assert [action for action in actions["dead-letters"] if action.startswith("s3:")] == ["s3:DeleteObject"]
 
 
 def keys(name: str, action: str) -> set[str]:

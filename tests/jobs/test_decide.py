@@ -23,7 +23,7 @@ from chalicelib.jobs.decide import (
 )
 from chalicelib.jobs.entities import Claim, Fetch, Job, Status
 
-RULES = Rules(window=100, retention=1000, max_attempts=4)
+RULES = Rules(window=100, retention=1000, max_attempts=4, skew=10)
 NOW = 5000
 JOB = Job(id="j", tenant="local", url="https://example.com/", url_key="k", submitted_at=4900)
 LINKED = replace(JOB, fetch_id="other")
@@ -36,8 +36,8 @@ SPENT = replace(OVER, attempt=4)
 CLAIM = Claim(url_key="k", fetch_id="f", submitted_at=4801)
 OLD_CLAIM = replace(CLAIM, submitted_at=4800)
 CLAIMED = replace(OWN, id="f", submitted_at=4801)
-FAILED_BEFORE = replace(CLAIMED, status=Status.FAILED, failed_at=4899)
-FAILED_THEN = replace(CLAIMED, status=Status.FAILED, failed_at=4900)
+FAILED_BEFORE = replace(CLAIMED, status=Status.FAILED, failed_at=4909)  # clocks may differ by 10
+FAILED_THEN = replace(CLAIMED, status=Status.FAILED, failed_at=4910)
 
 
 def seen(
@@ -107,6 +107,15 @@ def test_a_second_look_acknowledges(what: Seen) -> None:
     assert decide(what, now=NOW, rules=RULES, looked=True) == Acknowledge()
 
 
+def test_a_deleted_jobs_results_are_removed_first() -> None:
+    """Its worker may have stored one after the deletion, and died."""
+    deleted = Seen(job=None, deleted=True, claim=None, own=None)
+    assert decide(deleted, now=NOW, rules=RULES) == LookAgain()
+    assert decide(deleted, now=NOW, rules=RULES, looked=True) == Acknowledge(remove=True)
+    shared = replace(deleted, own=replace(OWN, status=Status.SUCCEEDED))
+    assert decide(shared, now=NOW, rules=RULES, looked=True) == Acknowledge()
+
+
 def test_a_second_look_that_finds_the_own_fetch_leads_it() -> None:
     """The own fetch counts, whatever a round before saw."""
     assert decide(seen(job=LINKED, own=OVER), now=NOW, rules=RULES, looked=True) == Resume(OVER)
@@ -120,6 +129,15 @@ def test_the_last_moment_of_retention() -> None:
 
 def test_dead_is_final() -> None:
     """A fetch that succeeded or runs is never dead; one that is gone is."""
-    assert is_dead(None, JOB)
-    assert not is_dead(CLAIMED, JOB)
-    assert not is_dead(replace(CLAIMED, status=Status.SUCCEEDED), JOB)
+    assert is_dead(None, JOB, RULES)
+    assert not is_dead(CLAIMED, JOB, RULES)
+    assert not is_dead(replace(CLAIMED, status=Status.SUCCEEDED), JOB, RULES)
+
+
+def test_repeats_in_a_batch_share_its_failure() -> None:
+    """None of a batch's jobs was submitted after another's failure, whatever the clocks say."""
+    job = replace(JOB, id="b-1", batch_id="b")
+    failed = replace(FAILED_BEFORE, failed_at=4900)
+    assert not is_dead(replace(failed, id="b-0"), job, RULES)
+    assert is_dead(replace(failed, id="bb-0"), job, RULES)
+    assert is_dead(replace(failed, id="b-0", failed_at=4899), job, RULES)  # of an older life of the same id

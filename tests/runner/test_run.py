@@ -88,10 +88,10 @@ def test_attempts_end(w: World) -> None:
 def test_no_attempt_is_begun_without_the_time_for_it(w: World) -> None:
     """A worker that would not live to see the end leaves the message."""
     w.submit(URL)
-    w.seconds_left = 30.9
+    w.seconds_left = 35.9
     assert len(w.run()) == 1
     assert w.site.requests == {}
-    w.seconds_left = 31
+    w.seconds_left = 36
     assert w.run() == []
 
 
@@ -99,9 +99,9 @@ def test_no_attempt_is_begun_without_the_time_for_it(w: World) -> None:
 def test_no_request_is_sent_when_the_start_took_the_time_for_it(w: World, urls: list[str]) -> None:
     """The fetch was begun, and the worker might not see its end: another one makes the request."""
     w.submit_batch(urls)
-    seconds = iter([31.0])
+    seconds = iter([36.0])
     messages = w.receive()
-    assert w.runner.run_jobs(messages, lambda: next(seconds, 30.9)) == [m["messageId"] for m in messages]
+    assert w.runner.run_jobs(messages, lambda: next(seconds, 35.9)) == [m["messageId"] for m in messages]
     assert w.site.requests == {}
     w.pass_time(LEASE)
     assert w.run() == []
@@ -114,8 +114,8 @@ def test_no_request_is_sent_when_a_resume_took_the_time_for_it(w: World) -> None
     (message,) = w.receive()
     crash(w, [message])
     w.pass_time(LEASE)
-    seconds = iter([31.0])
-    assert w.runner.run_jobs([message], lambda: next(seconds, 30.9)) == [message["messageId"]]
+    seconds = iter([36.0])
+    assert w.runner.run_jobs([message], lambda: next(seconds, 35.9)) == [message["messageId"]]
     assert w.site.requests == {URL: 1}
     w.pass_time(LEASE)
     assert w.run() == []
@@ -126,7 +126,7 @@ def test_the_tightest_settings_leave_time_for_an_attempt() -> None:
     """An invocation that has just read its messages may begin one, by whatever settings are accepted."""
     with world(fetch_seconds=5, connect_seconds=5, function_seconds=8) as w:
         job_id = w.submit(URL)["id"]
-        w.seconds_left = 8 - 1.9
+        w.seconds_left = 8 - 1.4
         assert w.run() == []
         assert w.job(job_id)["status"] == "succeeded"
 

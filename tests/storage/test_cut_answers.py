@@ -24,8 +24,8 @@ from chalicelib.wiring import client_config
 from tests.storage.cutting import Cutting, answer, chunked, cuts, cutting
 
 JOB = Job(id="1", tenant="local", url="https://example.com/", url_key="k", submitted_at=1)
-BATCH = Batch(id="b", tenant="local", size=1, digest="d", submitted_at=1, lease_until=2)
-TERMS = Terms(rules=Rules(window=1000, retention=10_000, max_attempts=3), lease=100)
+BATCH = Batch(id="b", tenant="local", size=1, digest="d", submitted_at=1, lease_until=2, holder="h")
+TERMS = Terms(rules=Rules(window=1000, retention=10_000, max_attempts=3, skew=0), lease=100)
 ROW = items.job_item(JOB, 100)
 
 
@@ -106,7 +106,7 @@ CALLS = [
     Call("GetItem of nothing", lambda s: s.table.job("1"), of_table({}), None),
     Call(
         "BatchGetItem",
-        lambda s: s.table.jobs(["1"]),
+        lambda s: s.table.jobs(["1"], tenant="local"),
         of_table({"Responses": {"t": [ROW]}, "UnprocessedKeys": {}}),
         {"1": JOB},
     ),
