@@ -98,7 +98,7 @@ class Meter:
         self._counted = answer
 
     def give_back(self, urls: int) -> None:
-        """Take back what `count` has counted: it was a replay after all."""
+        """Take back what `count` has counted, or a part of it: it was a replay, or nothing of it will run."""
         if self._counted is not None:
             with suppress(Unavailable):  # then the tenant has so many less until the span turns
                 self._table.give_back(self._access.tenant, urls, self._counted)

@@ -18,7 +18,7 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.urls import InvalidURL, normal_form
 from chalicelib.metrics import Metric
 from chalicelib.storage import protocol
-from chalicelib.storage.protocol import Write
+from chalicelib.storage.protocol import TRANSACTION_LIMIT, Write
 from chalicelib.storage.queue import Message
 
 JOBS_ROUTE = "POST /jobs"
@@ -55,11 +55,8 @@ def submit_job(service: Service, meter: Meter, url: str, key: str | None) -> Sho
     standing = service.table.job(job.id) if meter.counts and key is not None else None
     if standing is None:
         meter.count(1)
-        with _given_back(meter, 1):
-            made = service.table.make(protocol.submit_job(job, service.terms))
-        if made:
-            with _given_back(meter, 1, when=key is None):
-                service.queue.send([Message(job.id, job.url_key)])
+        if _put(service, meter, job, key):
+            _send(service, meter, [job], key)
             service.metrics.add(Metric.SUBMITTED)
             return Shown(job, None)
         standing = service.table.job(job.id)
@@ -105,11 +102,10 @@ def submit_batch(service: Service, meter: Meter, urls: Sequence[str], key: str |
     standing = service.table.batch(batch.id) if meter.counts and key is not None else None
     if standing is None:
         meter.count(batch.size)
-        with _given_back(meter, batch.size):
+        with _unless_stored(meter, batch.size, key):
             standing = _take_lease(service, batch, protocol.submit_batch(batch, service.terms))
         if _is_held_by(standing, holder):
-            with _given_back(meter, batch.size, when=key is None):
-                return _store(service, batch, _jobs(batch, valid), rejected, begun=False)
+            return _store(service, meter, batch, _jobs(batch, valid), rejected, key, begun=False)
         meter.give_back(batch.size)
     if standing is None:
         raise Unavailable("a batch's row was swept between a refused write and its reading")
@@ -119,21 +115,45 @@ def submit_batch(service: Service, meter: Meter, urls: Sequence[str], key: str |
         raise _reused()
     if standing.accepted:
         return _replay(service, standing, rejected)
-    return _take_over(service, standing, holder, valid, rejected)
+    return _take_over(service, meter, standing, holder, valid, rejected, key)
 
 
 @contextmanager
-def _given_back(meter: Meter, urls: int, *, when: bool = True) -> Iterator[None]:
-    """Give back what was counted where this ends in 503 and the same request again will be counted again.
+def _unless_stored(meter: Meter, urls: int, key: str | None) -> Iterator[None]:
+    """Give back what was counted where this ends in 503, before any message was sent: then no job of it ever runs.
 
-    It will be unless it finds what this one has stored, which takes an Idempotency-Key.
+    With a key it stays counted: the same request again may find what was stored, and is not counted then.
     """
     try:
         yield
     except Unavailable:
-        if when:
+        if key is None:
             meter.give_back(urls)
         raise
+
+
+def _put(service: Service, meter: Meter, job: Job, key: str | None) -> bool:
+    with _unless_stored(meter, 1, key):
+        return service.table.make(protocol.submit_job(job, service.terms))
+
+
+def _send(service: Service, meter: Meter, jobs: Sequence[Job], key: str | None) -> None:
+    """Send the jobs' messages. Where that ends in 503 and nobody can ask for the jobs again, they are withdrawn."""
+    try:
+        service.queue.send([Message(job.id, job.url_key) for job in jobs])
+    except Unavailable:
+        if key is None and meter.counts:
+            _withdraw(service, meter, jobs)
+        raise
+
+
+def _withdraw(service: Service, meter: Meter, jobs: Sequence[Job]) -> None:
+    """Turn jobs that nobody was told of into marks, so that a message that was sent starts nothing; give those back."""
+    groups = [jobs[at : at + TRANSACTION_LIMIT] for at in range(0, len(jobs), TRANSACTION_LIMIT)]
+    writes = [[each for job in group for each in protocol.delete_unlinked(job, service.terms)] for group in groups]
+    with suppress(Unavailable):  # then they stay counted
+        made = service.table.make_all(writes)
+        meter.give_back(sum(len(group) for group, was_made in zip(groups, made, strict=True) if was_made))
 
 
 def _is_own(standing: Job | Mark | None, put: Job) -> bool:
@@ -188,9 +208,11 @@ def _jobs(batch: Batch, valid: list[tuple[str, str]]) -> list[Job]:
 
 def _store(
     service: Service,
+    meter: Meter,
     batch: Batch,
     jobs: list[Job],
     rejected: list[Rejected],
+    key: str | None,
     *,
     begun: bool,
 ) -> Accepted:
@@ -200,14 +222,16 @@ def _store(
     still carry out a write of rows whose answer was not heard, for it would fall on rows that are linked by then.
     """
     try:
-        written = service.table.jobs(batch.job_ids(), tenant=batch.tenant) if begun else {}
-        service.table.put_jobs([job for job in jobs if job.id not in written])
+        with _unless_stored(meter, batch.size, key):
+            written = service.table.jobs(batch.job_ids(), tenant=batch.tenant) if begun else {}
+            service.table.put_jobs([job for job in jobs if job.id not in written])
     except Unavailable as error:
         if not error.late:
             _release(service, batch)
         raise
     try:
-        return _send_and_accept(service, batch, jobs, rejected)
+        _send(service, meter, jobs, key)
+        return _accept(service, batch, jobs, rejected)
     except Unavailable:
         _release(service, batch)
         raise
@@ -218,8 +242,7 @@ def _release(service: Service, batch: Batch) -> None:
         service.table.make(protocol.release_batch(batch, now=service.clock()))
 
 
-def _send_and_accept(service: Service, batch: Batch, jobs: list[Job], rejected: list[Rejected]) -> Accepted:
-    service.queue.send([Message(job.id, job.url_key) for job in jobs])
+def _accept(service: Service, batch: Batch, jobs: list[Job], rejected: list[Rejected]) -> Accepted:
     if not service.table.make(protocol.accept_batch(batch)):
         # Another handler took over, or the batch was deleted by who was told of that one's acceptance.
         standing = service.table.batch(batch.id)
@@ -237,7 +260,13 @@ def _replay(service: Service, batch: Batch, rejected: list[Rejected]) -> Accepte
 
 
 def _take_over(
-    service: Service, standing: Batch, holder: str, valid: list[tuple[str, str]], rejected: list[Rejected]
+    service: Service,
+    meter: Meter,
+    standing: Batch,
+    holder: str,
+    valid: list[tuple[str, str]],
+    rejected: list[Rejected],
+    key: str | None,
 ) -> Accepted:
     """Go on where a handler died: write the rows that are missing, send every message."""
     if len(valid) != standing.size:  # what may be fetched has changed since: the ids would shift
@@ -248,7 +277,7 @@ def _take_over(
     mine = replace(standing, lease_until=now + service.batch_lease, holder=holder)
     if not _is_held_by(_take_lease(service, mine, protocol.take_over_batch(mine, now=now)), holder):
         raise _in_progress(1)
-    return _store(service, mine, _jobs(mine, valid), rejected, begun=True)
+    return _store(service, meter, mine, _jobs(mine, valid), rejected, key, begun=True)
 
 
 def _deleted() -> ProblemError:

@@ -147,10 +147,10 @@ def shares_failures_from(job: Job, fetch_id: str, rules: Rules) -> int:
 
     A job's time is the API's and a failure's is the runner's. Whoever saw a failure and submits again gets a new
     fetch although the API's clock is behind: so the clocks' difference counts for the job. Of one batch no job was
-    submitted after another's failure: its repeats of a URL are not asked for one by one.
+    submitted after another's failure, whatever the clocks say: its repeats of a URL are not asked for one by one.
     """
     of_one_batch = job.batch_id is not None and fetch_id.startswith(f"{job.batch_id}-")
-    return job.submitted_at if of_one_batch else job.submitted_at + rules.skew
+    return job.submitted_at - rules.skew if of_one_batch else job.submitted_at + rules.skew
 
 
 def _lead(own: Fetch, now: int, rules: Rules, dead_letter: bool) -> Decision:

@@ -40,10 +40,6 @@ _FIRST_PAUSE = 0.025  # seconds, doubling: 3 s in all at most
 _CUT = "IncompleteAnswer"  # an error code of our own
 
 
-# After these AWS does no more about a call: it has answered, or was not asked.
-_OVER = (ClientError, ConnectTimeoutError, EndpointConnectionError)
-
-
 class Parallel(Protocol):
     """Applies a function to each of some values, at the same time where that is possible; results in order."""
 
@@ -81,13 +77,14 @@ class Refusal:
 def unavailable(operation: str, *, late: bool = False) -> Iterator[None]:
     """Turn the driver's errors into `Unavailable`, and log which call it was.
 
-    `late` is for a call that has no condition: where no answer came at all it may be carried out at any later moment.
+    `late` is for a call that has no condition and is not repeated: unless AWS refused it or was not reached, it may be
+    carried out at any later moment.
     """
     try:
         yield
     except (ClientError, BotoCoreError) as error:
         log.warning("an AWS call failed", extra={"operation": operation, "reason": str(error)})
-        raise Unavailable(f"{operation} failed", late=late and not isinstance(error, _OVER)) from error
+        raise Unavailable(f"{operation} failed", late=late and not _is_over(error)) from error
 
 
 def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> R | Refusal:
@@ -114,6 +111,14 @@ def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> 
         if sent >= _ROUNDS:
             break
     raise Unavailable(f"{operation} met conflicts and throttles only")
+
+
+def _is_over(error: Exception) -> bool:
+    if isinstance(
+        error, ClientError
+    ):  # after a server's error DynamoDB may have made a write all the same, or still make it
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] < 500
+    return isinstance(error, (ConnectTimeoutError, EndpointConnectionError))
 
 
 def _reasons(error: ClientError) -> set[str]:

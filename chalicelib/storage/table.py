@@ -92,7 +92,8 @@ class Table:
         claim_item = found.get(items.claim_key(url_key))
         job = None if job_item is None else items.as_job(job_item)
         return Seen(
-            job=job if isinstance(job, Job) else None,
+            # Of another URL it is a later job with the same Idempotency-Key, which has a message of its own.
+            job=job if isinstance(job, Job) and job.url_key == url_key else None,
             deleted=isinstance(job, Mark) and not self.terms.is_over(job, now),
             claim=None if claim_item is None else items.as_claim(claim_item),
             own=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -212,19 +213,23 @@ def test_a_write_whose_answer_was_lost(limited: World, path: str, body: Any, key
     assert len([item for item in limited.items().values() if "url" in item]) == urls
 
 
-@pytest.mark.parametrize("key", [None, "k"])
+TWO = {"urls": [URL, f"{URL}2"]}
+
+
 @pytest.mark.parametrize(
-    ("path", "body", "service", "operation"),
+    ("path", "body", "service", "operation", "key"),
     [
-        ("/jobs", {"url": URL}, "dynamodb", "PutItem"),
-        ("/jobs", {"url": URL}, "sqs", "SendMessageBatch"),
-        ("/batches", {"urls": [URL, f"{URL}2"]}, "dynamodb", "PutItem"),
-        ("/batches", {"urls": [URL, f"{URL}2"]}, "dynamodb", "BatchWriteItem"),
-        ("/batches", {"urls": [URL, f"{URL}2"]}, "sqs", "SendMessageBatch"),
+        ("/jobs", {"url": URL}, "dynamodb", "PutItem", None),
+        ("/jobs", {"url": URL}, "sqs", "SendMessageBatch", None),
+        ("/jobs", {"url": URL}, "sqs", "SendMessageBatch", "k"),
+        ("/batches", TWO, "dynamodb", "PutItem", None),
+        ("/batches", TWO, "dynamodb", "BatchWriteItem", None),
+        ("/batches", TWO, "sqs", "SendMessageBatch", None),
+        ("/batches", TWO, "sqs", "SendMessageBatch", "k"),
     ],
 )
 def test_an_outage_does_not_use_up_the_quota(
-    limited: World, path: str, body: Any, key: str | None, service: str, operation: str
+    limited: World, path: str, body: Any, service: str, operation: str, key: str | None
 ) -> None:
     """What ended in 503 is not counted, or is not counted again when it is sent again."""
     headers = {} if key is None else {"Idempotency-Key": key}
@@ -232,6 +237,43 @@ def test_an_outage_does_not_use_up_the_quota(
         for _ in range(6):
             assert limited.request("POST", path, body, headers).status_code == 503
     assert limited.request("POST", path, body, headers).status_code == 202
+    urls = len(body.get("urls", [URL]))
+    assert used(limited) == (urls, urls)
+
+
+@pytest.mark.parametrize(("path", "body"), [("/jobs", {"url": URL}), ("/batches", TWO)])
+def test_a_message_that_was_sent_all_the_same_starts_nothing_that_is_not_counted(
+    limited: World, path: str, body: Any
+) -> None:
+    """The queue took it and did not say so: the submission is 503, given back, and its job withdrawn."""
+    sqs = limited.clients["sqs"]
+
+    def send_and_fail(number: int, params: dict[str, Any]) -> Any:
+        if number:
+            return None  # the one that this makes
+        sqs.send_message_batch(**json.loads(params["body"]))
+        return error(500, "InternalError")
+
+    with answered(limited, "sqs", "SendMessageBatch", send_and_fail):
+        assert limited.request("POST", path, body).status_code == 503
+    limited.run_until_done()
+    assert (used(limited), limited.site.requests) == ((0, 0), {})
+
+
+@pytest.mark.parametrize(("path", "body"), [("/jobs", {"url": URL}), ("/batches", TWO)])
+def test_what_is_stored_stays_counted(limited: World, path: str, body: Any) -> None:
+    """A row is put and its answer lost, so the submission is 503; its key finds it, and does not count again."""
+    table = limited.clients["dynamodb"]
+
+    def put_and_fail(number: int, params: dict[str, Any]) -> Any:
+        if number:
+            return None
+        table.put_item(**json.loads(params["body"]))
+        return error(500, "InternalServerError")
+
+    with answered(limited, "dynamodb", "PutItem", put_and_fail):
+        assert limited.request("POST", path, body, {"Idempotency-Key": "k"}).status_code == 503
+    assert limited.request("POST", path, body, {"Idempotency-Key": "k"}).status_code == 202
     urls = len(body.get("urls", [URL]))
     assert used(limited) == (urls, urls)
 

@@ -25,6 +25,7 @@ RUN = "chalicelib/runner/run.py"
 DECIDE = "chalicelib/jobs/decide.py"
 DELETE = "chalicelib/api/delete.py"
 SUBMIT = "chalicelib/api/submit.py"
+TABLE = "chalicelib/storage/table.py"
 CALLS = "chalicelib/storage/calls.py"
 BUCKET = "chalicelib/storage/bucket.py"
 
@@ -115,6 +116,8 @@ BY_HAND = [
     Break("finish gives up early", RUN, "if self._end(protocol.finish(", "if self._table.make(protocol.finish("),
     Break("a loser's object stays", RUN, "        self._bucket.delete([result.key])  # where that fails the message is left, and comes back to it\n", ""),
     Break("a deleted job's message leaves its results", RUN, "                    if remove:\n", "                    if False:\n"),
+    Break("a deleted leader's message removes what others share", RUN, "                    if remove:\n", "                    if remove or seen.deleted:\n"),
+    Break("a message takes whatever job its id has", TABLE, "if isinstance(job, Job) and job.url_key == url_key else", "if isinstance(job, Job) else"),
     Break(
         "a repeated finish removes its own object",
         RUN,
@@ -153,8 +156,8 @@ BY_HAND = [
     Break(
         "the message is sent before the row is put",
         SUBMIT,
-        "            made = service.table.make(protocol.submit_job(job, service.terms))\n        if made:\n            with _given_back(meter, 1, when=key is None):\n                service.queue.send([Message(job.id, job.url_key)])\n",
-        "            service.queue.send([Message(job.id, job.url_key)])\n            made = service.table.make(protocol.submit_job(job, service.terms))\n        if made:\n",
+        "        if _put(service, meter, job, key):\n            _send(service, meter, [job], key)\n",
+        "        _send(service, meter, [job], key)\n        if _put(service, meter, job, key):\n",
     ),
     Break(
         "a replay sends no message",
@@ -171,8 +174,8 @@ BY_HAND = [
     Break(
         "a batch is accepted before its messages are sent",
         SUBMIT,
-        "    service.queue.send([Message(job.id, job.url_key) for job in jobs])\n    if not service.table.make(protocol.accept_batch(batch)):",
-        "    made = service.table.make(protocol.accept_batch(batch))\n    service.queue.send([Message(job.id, job.url_key) for job in jobs])\n    if not made:",
+        "        _send(service, meter, jobs, key)\n        return _accept(service, batch, jobs, rejected)\n",
+        "        accepted = _accept(service, batch, jobs, rejected)\n        _send(service, meter, jobs, key)\n        return accepted\n",
     ),
     Break(
         "a replayed batch writes every row",
@@ -182,8 +185,9 @@ BY_HAND = [
     ),
     Break("a replayed batch takes no lease", SUBMIT, "    if standing.lease_until > now:\n        raise _in_progress(-(-(standing.lease_until - now) // 1000))\n    mine = replace(standing, lease_until=now + service.batch_lease, holder=holder)\n    if not _is_held_by(_take_lease(service, mine, protocol.take_over_batch(mine, now=now)), holder):\n        raise _in_progress(1)\n", "    mine = standing\n"),
     Break("the lease ends while rows may be written", SUBMIT, "        if not error.late:\n            _release(service, batch)\n", "        _release(service, batch)\n"),
+    Break("a server's error is believed to be a refusal", CALLS, 'return error.response["ResponseMetadata"]["HTTPStatusCode"] < 500', "return True"),
     Break("a batch that ends in 503 keeps its lease", SUBMIT, "    with suppress(Unavailable):  # then it ends by itself\n", "    if not service:\n"),
-    Break("a replayed batch is submitted now", SUBMIT, "_store(service, mine, _jobs(mine, valid)", "_store(service, mine, _jobs(replace(mine, submitted_at=now), valid)"),
+    Break("a replayed batch is submitted now", SUBMIT, "_store(service, meter, mine, _jobs(mine, valid)", "_store(service, meter, mine, _jobs(replace(mine, submitted_at=now), valid)"),
     Break(
         "the batch goes before its jobs",
         DELETE,

@@ -1,5 +1,5 @@
-"""What must hold whatever happened: DESIGN's invariants, checked against table, queue, bucket and the site's own count,
-after the world has gone on for as long as there was anything to do."""
+"""What must hold whatever happened: the README's promises, checked against table, queue, bucket and the site's own
+count, after the world has gone on for as long as there was anything to do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from chalicelib.jobs import ids
+from chalicelib.jobs.access import LOCAL_TENANT
+from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.urls import normal_form
 from chalicelib.storage.bucket import result_keys
 from chalicelib.storage.queue import Message
 from tests.world import MINUTE, World
@@ -40,7 +44,8 @@ class Ledger:
         self.note_unfinished(w, asked)
         stored = w.items()
         fetches = {key.removeprefix("FETCH#") for key in stored if key.startswith("FETCH#")}
-        self.objects |= w.objects() - _keys_of(fetches | _marked(stored))
+        its = {job_id for job_id, url in self.accepted.items() if url in asked}
+        self.objects |= w.objects() & _keys_of(its) - _keys_of(fetches | _marked(stored))
         self.uploads |= {upload["UploadId"] for upload in w.uploads()}
 
     def note_unfinished(self, w: World, asked: set[str]) -> None:
@@ -84,7 +89,7 @@ def check(w: World, ledger: Ledger) -> None:
     _requests(w, ledger)
     _counts(stored)
     _objects(w, stored, ledger)
-    _redelivery(w, living)
+    _redelivery(w, ledger)
     _nothing_is_blocked(w, ledger)
 
 
@@ -149,17 +154,18 @@ def _uploads(w: World, ledger: Ledger) -> None:
         raise Broken("6: parts of an upload stay")
 
 
-def _redelivery(w: World, living: dict[str, str]) -> None:
-    before = w.items()
-    requests = w.site.requests.copy()
-    for job_id in reversed(living):
-        key = before.get(f"JOB#{job_id}", {}).get("url_key")
-        if key is not None:
-            record = {"messageId": job_id, "receiptHandle": "none", "body": Message(job_id, key).body()}
-            if w.deliver([record]):
-                raise Broken(f"8: a redelivery of {job_id} is left")
+def _redelivery(w: World, ledger: Ledger) -> None:
+    before, requests = w.items(), w.site.requests.copy()
+    named = {item["result"]["key"] for item in before.values() if "result" in item}
+    for job_id in reversed(ledger.accepted):
+        key = ids.url_key(LOCAL_TENANT, normal_form(ledger.accepted[job_id], AddressPolicy()))
+        record = {"messageId": job_id, "receiptHandle": "none", "body": Message(job_id, key).body()}
+        if w.deliver([record]):
+            raise Broken(f"8: a redelivery of {job_id} is left")
     if (w.items(), w.site.requests) != (before, requests):
         raise Broken("8: a redelivery changed something")
+    if missing := named - w.objects():
+        raise Broken(f"8: a redelivery removed {sorted(missing)}")
 
 
 def _nothing_is_blocked(w: World, ledger: Ledger) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -190,6 +192,19 @@ class TestTheWindow:
 class TestSubmissions:
     """A message and its row."""
 
+    def test_a_message_that_is_older_than_its_keys_next_life(self, s: Stage) -> None:
+        """It waited for a week; by now its key stands for a job of another URL, which is given no bytes of its own."""
+        job_id = s.w.submit(URL, "k")["id"]
+        old = s.w.receive()
+        s.w.pass_time(s.w.settings.retention_ms + s.w.settings.window_ms + MINUTE)
+        s.w.sweep()
+        s.finished()
+        assert s.w.submit(OTHER, "k")["id"] == job_id
+        s.ledger.accepted[job_id] = OTHER
+        assert s.w.deliver(old) == []
+        assert s.w.job(job_id)["status"] == "queued"
+        end(s)
+
     def test_a_batch_without_a_key_whose_first_write_is_repeated(self, s: Stage) -> None:
         """What stands in its way is itself: nobody else can have its id."""
         submit = s.post("submit", "/batches", {"urls": [URL]}, {})
@@ -227,12 +242,31 @@ class TestSubmissions:
         assert s.ledger.accepted
         end(s)
 
+    def test_rows_that_may_be_written_after_a_servers_error_keep_their_lease(self, s: Stage) -> None:
+        """DynamoDB answers 500, and carries the write out all the same, later."""
+        rows: list[Any] = []
+
+        def fail(number: int, params: Any) -> Any:
+            rows.append(json.loads(params["body"])["RequestItems"])
+            return error(500, "InternalServerError")
+
+        urls = {"urls": [URL, OTHER]}
+        with answered(s.w, "dynamodb", "BatchWriteItem", fail):
+            s.conductor.run(s.post("first", "/batches", urls))
+        s.conductor.run(s.post("at once", "/batches", urls))
+        s.w.run()
+        s.w.clients["dynamodb"].batch_write_item(RequestItems=rows[0])
+        s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+        s.conductor.run(s.post("later", "/batches", urls))
+        assert s.ledger.accepted
+        end(s)
+
     def test_a_lease_that_is_let_go_late_is_the_next_ones_by_then(self, s: Stage) -> None:
         """Else a third handler writes rows while the second does."""
         urls = {"urls": [URL]}
         first = s.post("first", "/batches", urls)
         first.fault = Fault(2, Side.LATE)
-        with answered(s.w, "dynamodb", "BatchWriteItem", lambda number, params: error(500, "InternalServerError")):
+        with answered(s.w, "dynamodb", "BatchWriteItem", lambda number, params: error(400, "ThrottlingException")):
             s.conductor.run(first)
         s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
         second = s.post("second", "/batches", urls)
