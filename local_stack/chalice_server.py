@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -58,6 +59,7 @@ class Handler(local.ChaliceRequestHandler):
 
     def __init__(self, *arguments: Any, app_object: Chalice, config: Config) -> None:
         self.local_gateway = Gateway(app_object, config)
+        self._answered_without = threading.Event()  # the time was over
         BaseHTTPRequestHandler.__init__(self, *arguments)
 
     def __getattr__(self, name: str) -> Any:
@@ -101,6 +103,7 @@ class Handler(local.ChaliceRequestHandler):
             in_time = self.server.watch.end(self._time_out)
         if in_time:
             return answer
+        self._answered_without.wait(_LAST_WORD_SECONDS)
         self.close_connection = True
         return None
 
@@ -112,9 +115,10 @@ class Handler(local.ChaliceRequestHandler):
         try:
             self._problem(problems.UNAVAILABLE, detail, {"Retry-After": str(RETRY_SECONDS), "Connection": "close"})
             self.wfile.flush()
-        except OSError:
-            pass  # the client has gone
+        except (OSError, ValueError):
+            pass  # the client has gone, or waited no longer
         finally:
+            self._answered_without.set()
             path = ascii(self.path.partition("?")[0])[1:-1]
             self.server.time_out(f"{self.command} {path} timed out after {self.server.watch.seconds:g} s")
 

@@ -43,7 +43,7 @@ def _end_with_launcher() -> None:
 def guarded(app: Application) -> Application:
     """The ASGI application, for this machine's programs alone.
 
-    The emulator heeds hardly a signature, so a web page could make it do anything: through a form or an image, through
+    The emulator heeds hardly any signature, so a web page could make it do anything: through a form or an image, by
     its CORS, which lets in everybody, or by DNS rebinding. But a page cannot send a signature in the header where
     programs send theirs: across origins a browser first asks whether it may, and that is refused. What is not signed
     there is a presigned link to a result, which pages may follow too, or nothing.

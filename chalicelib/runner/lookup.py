@@ -19,10 +19,11 @@ from typing import Any
 # How many look-ups may hang, abandoned, before others are refused at once: in all, and below one parent domain, by how
 # many labels of the name count. Those that wait when a cap is met may still join it, one for each thread that fetches.
 # Whoever has one zone (*.evil.example) is held by two labels, or by three where two are a registry's (evil.co.uk):
-# neighbours below co.uk go on meanwhile. Whoever has many zones adds one for each thread that fetches and each
-# `seconds`, so 60 in 30 s where ten threads wait 5 s each: far below the whole, which takes 13 MiB.
+# neighbours below co.uk go on meanwhile, unless sixteen such zones hang. Whoever has many zones adds one for each
+# thread that fetches and each `seconds`, so 60 in 30 s where ten threads wait 5 s each: far below the whole, which
+# takes 13 MiB.
 MAX_ABANDONED = 512
-MAX_ABANDONED_BY_LABELS = {3: 8, 2: 32}
+MAX_ABANDONED_BY_LABELS = {3: 8, 2: 128}
 
 # No such name, or a name without addresses. EAI_NODATA is in glibc only.
 _NO_ADDRESS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})

@@ -1,4 +1,4 @@
-"""The emulator beside the stack heeds hardly a signature: it answers this machine's programs, and no web page."""
+"""The emulator beside the stack heeds hardly any signature: it answers this machine's programs, and no web page."""
 
 from __future__ import annotations
 

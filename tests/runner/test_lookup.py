@@ -85,13 +85,16 @@ def test_a_neighbour_is_answered_while_others_hang(
 ) -> None:
     """One zone gets no further than its cap; many zones have one each, and there is room for all of them."""
     abandon(lookup, names)
+    assert all(resolver.begun.acquire(timeout=LONG) for _ in range(hanging))
     assert len(resolver.asked) == hanging
     assert resolves(lookup, neighbour)
 
 
 def test_a_domain_at_its_cap_is_refused_at_once(resolver: Resolver, lookup: Lookup) -> None:
     """Its own names are not even asked for, in whatever case; once its look-ups have ended they are again."""
-    abandon(lookup, [f"{n}.evil.example" for n in range(100)])
+    most = MAX_ABANDONED_BY_LABELS[2]
+    abandon(lookup, [f"{n}.evil.example" for n in range(most + 50)])
+    assert all(resolver.begun.acquire(timeout=LONG) for _ in range(most))
     before = len(resolver.asked)
     for name in ("another.evil.example", "another.EVIL.Example.", "evil.example"):
         with pytest.raises(NoAnswer):
@@ -105,6 +108,7 @@ def test_a_domain_at_its_cap_is_refused_at_once(resolver: Resolver, lookup: Look
 def test_all_that_hang_are_bounded(resolver: Resolver, lookup: Lookup) -> None:
     """However many zones somebody has; then everybody is refused, until some have ended."""
     abandon(lookup, [f"www.evil{n}.example{n}" for n in range(MAX_ABANDONED + 100)])
+    assert all(resolver.begun.acquire(timeout=LONG) for _ in range(MAX_ABANDONED))
     assert len(resolver.asked) == MAX_ABANDONED
     with pytest.raises(NoAnswer):
         lookup.addresses("good.example", 80, LONG)
