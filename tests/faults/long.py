@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.faults import scenario
 
 Run = tuple[int, int, int, float]  # seed, per cent of calls, jobs, seconds of storm after all is submitted
-LONG: list[Run] = [(1, 5, 500, 60.0), (2, 20, 500, 60.0), (3, 50, 500, 90.0)]
+LONG: list[Run] = [(1, 5, 500, 60.0), (2, 20, 500, 60.0), (3, 50, 500, 30.0)]
 
 
 def prove(runs: Sequence[Run] = LONG) -> int:
