@@ -51,7 +51,7 @@ def normal_form(url: str, policy: AddressPolicy = PUBLIC_ONLY, *, longest: int =
     host, port = _split_authority(authority, scheme)
     shown_port = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
     shown_query = f"?{_escaped(query)}" if query else ""
-    normal = f"{scheme}://{_host(host, port, policy)}{shown_port}{_without_dots(_escaped(path))}{shown_query}"
+    normal = f"{scheme}://{_host(host, port, policy)}{shown_port}{without_dots(_escaped(path))}{shown_query}"
     if len(normal) > longest:
         raise InvalidURL(f"a URL has at most {longest} characters; this one has {len(normal)} once percent-encoded")
     return normal
@@ -220,7 +220,7 @@ def _escaped(text: str) -> str:
     return _ESCAPE.sub(spelling, text)
 
 
-def _without_dots(path: str) -> str:
+def without_dots(path: str) -> str:
     """RFC 3986, 5.2.4, once escapes are spelled one way: `%2e%2e` is a dot segment too."""
     segments = path.split("/")[1:]
     kept: list[str] = []

@@ -15,13 +15,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import urljoin
 
 import certifi
 import requests
 from urllib3.exceptions import HTTPError
 
 from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.references import resolved
 from chalicelib.jobs.urls import InvalidURL, normal_form
 from chalicelib.runner import body, failures, headers
 from chalicelib.runner.connection import Guard, GuardedAdapter, GuardedSession
@@ -105,7 +105,7 @@ class Fetcher:
             if target is None:
                 return answer, hop
             answer.close()  # with the connection: its body may be huge and is of no use
-            url = self._joined(hop, target)
+            url = resolved(hop, target)
         raise Stopped(failures.too_many_redirects(self._limits.max_redirects))
 
     def _admitted(self, url: str, *, redirected: bool) -> str:
@@ -195,13 +195,6 @@ class Fetcher:
             return headers.location_of(answer.raw.headers.getlist("Location"))
         except ValueError as error:
             raise Stopped(failures.invalid_response("the site redirected to no single valid URL")) from error
-
-    @staticmethod
-    def _joined(base: str, target: str) -> str:
-        try:
-            return urljoin(base, target)
-        except ValueError as error:  # an unclosed bracket, say
-            raise Stopped(failures.blocked_redirect()) from error
 
     def _diagnosed(self, error: BaseException, exchange: Exchange) -> Failure:
         return diagnosed(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -14,6 +13,8 @@ MAX_CONTENT_TYPE = 255
 UNKNOWN_TYPE = "application/octet-stream"
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_BEYOND_ASCII = re.compile(r"[\x80-\xff]")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -46,16 +47,15 @@ def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def location_of(values: list[str]) -> str | None:
-    """The target of a redirect as it was sent, or None without one. Raises ValueError for several or a damaged one.
+    """The target of a redirect, or None without one. Raises ValueError for several or a damaged one.
 
-    http.client reads headers as Latin-1; sites that put other characters here mean UTF-8.
+    It is ASCII: bytes beyond that are percent-encoded as they came, whatever charset they are in. http.client reads
+    headers as Latin-1, so that each character stands for a byte.
     """
     targets = {value.strip(" \t") for value in values}
     if len(targets) > 1:
         raise ValueError("several targets")
     target = targets.pop() if targets else ""
-    with suppress(UnicodeError):  # then it is Latin-1
-        target = target.encode("latin-1").decode("utf-8")
-    if re.search("[\x00-\x1f\x7f-\x9f]", target):
-        raise ValueError("control characters")  # urljoin would drop some of them in silence
-    return target or None
+    if _CONTROLS.search(target):
+        raise ValueError("control characters")
+    return _BEYOND_ASCII.sub(lambda byte: f"%{ord(byte[0]):02X}", target) or None

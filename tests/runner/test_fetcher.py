@@ -254,12 +254,17 @@ def test_gap_2_the_environment_has_no_say(tmp_path: Path, monkeypatch: pytest.Mo
         ("../there", "/there"),
         ("  /there", "/there"),
         ("/a b", "/a%20b"),
-        ("/ünï", "/%C3%BCn%C3%AF"),
+        ("\\there\\x", "/there/x"),
+        ("/jos\xe9-rizal", "/jos%E9-rizal"),
         ("/ünï".encode().decode("latin-1"), "/%C3%BCn%C3%AF"),
+        ("/日本".encode("shift_jis").decode("latin-1"), "/%93%FA%96%7B"),
+        ("/a\x85\xa0", "/a%85%A0"),
+        ("/\u0085".encode().decode("latin-1"), "/%C2%85"),
+        ("/x?q=\xe9", "/x?q=%E9"),
     ],
 )
 def test_redirects_are_followed(fetcher: Fetcher, status: int, location: str, target: str) -> None:
-    """Relative ones too; characters that are no URL's are taken for UTF-8, and for Latin-1 where they are not."""
+    """Relative ones too; bytes that are no URL's are escaped as they came, whatever charset they are in."""
 
     def answer(visit: Visit) -> None:
         visit.send(response() if visit.target == target else response(b"", status, {"Location": location}))
@@ -269,6 +274,39 @@ def test_redirects_are_followed(fetcher: Fetcher, status: int, location: str, ta
         assert isinstance(outcome, Fetched), outcome
         assert outcome.final_url == running.url + target
         assert running.targets == ["/dir/page", target]
+
+
+@pytest.mark.parametrize(
+    ("asked", "location", "target"),
+    [
+        ("/web/2020/http://example.org/a", "b", "/web/2020/http://example.org/b"),
+        ("/login?next=1", "?", "/login"),  # in its normal form, which has no empty query
+        ("/a//b/c", "../d", "/a//d"),
+    ],
+)
+def test_a_relative_redirect_leads_where_the_standard_says(
+    fetcher: Fetcher, asked: str, location: str, target: str
+) -> None:
+    """Empty segments of the path before it stay, and an empty query replaces the query before it."""
+
+    def answer(visit: Visit) -> None:
+        visit.send(response(b"", 302, {"Location": location}) if visit.target == asked else response())
+
+    with site(answer) as running:
+        assert isinstance(fetcher.fetch(running.url + asked, Kept()), Fetched)
+        assert running.targets == [asked, target]
+
+
+def test_a_redirect_to_a_host_in_utf_8() -> None:
+    """It goes by IDNA; one in another charset may not be fetched, for nobody knows which it is."""
+    fetcher = make(getaddrinfo=names({"xn--bcher-kva.test": ["127.0.0.1"]}))
+    for charset, kind in (("utf-8", Fetched), ("latin-1", Failure)):
+        with site(always(response())) as there:
+            location = f"http://bücher.test:{there.port}/".encode(charset).decode("latin-1")
+            outcome, _ = fetched(fetcher, response(b"", 302, {"Location": location}))
+        assert isinstance(outcome, kind)
+        assert not isinstance(outcome, Failure) or outcome.error.type is ErrorType.BLOCKED
+    fetcher.close()
 
 
 @pytest.mark.parametrize(("hops", "kind"), [(10, Fetched), (11, Failure)])
