@@ -15,7 +15,7 @@ UNKNOWN_TYPE = "application/octet-stream"
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _BEYOND_ASCII = re.compile(r"[\x80-\xff]")
-_SECONDS = re.compile(r"[0-9]{1,9}")
+_SECONDS = re.compile(r"[0-9]+")
 
 
 def content_type_of(headers: Mapping[str, str]) -> str:
@@ -38,7 +38,7 @@ def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
     """
     value = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
-        return float(value)
+        return float(value)  # a number that is too long for one is infinite
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from chalicelib.jobs.entities import ErrorType, FetchError
@@ -39,6 +41,8 @@ AGAIN, NEVER = _failure(), _failure(retryable=False)
         (_failure(retry_after=7), 3, 1.0, 8),
         (_failure(retry_after=300), 1, 0.0, 300),
         (_failure(retry_after=86400), 1, 0.0, 300),
+        (_failure(retry_after=1_795_000_000_000), 1, 0.0, 300),
+        (_failure(retry_after=inf), 1, 1.0, 300),
         (_failure(retry_after=7), 4, 0.0, None),
     ],
 )
