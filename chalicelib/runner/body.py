@@ -17,7 +17,14 @@ MAX_CODINGS = 3  # one on top of the other; more is an attack
 TEXT_LIMIT = 2**20  # bytes; a text up to here may be served inline
 
 _CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
-_GZIP_MAGIC = b"\x1f\x8b"
+# What nobody asked for and cannot be undone here: the rest of IANA's registry of content codings, and others in use.
+_FOREIGN = frozenset({"aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress", "zstd"}) | {
+    *("bzip2", "lz4", "lzma", "peerdist", "sdch", "snappy", "x-bzip2", "x-lzma", "x-xz", "xpress", "xz")
+}
+_GZIP_TYPES = frozenset({"application/gzip", "application/x-gzip", "application/x-gunzip", "application/x-tgz"})
+_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")  # RFC 1952, 2.3: magic, deflate, flags
+_HEAD_BYTES = 4  # that it takes to tell
+_SHORTEST_MEMBER = 20  # bytes: head, an empty block, trailer
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r")
 _MORE_CONTROLS = re.compile("[\x80-\x9f]")
 
@@ -30,19 +37,21 @@ class CutShort(Exception):
     """The bytes end before the coding says that they are whole."""
 
 
-def codings_of(header: str | None) -> list[str]:
+def codings_of(header: str | None, content_type: str) -> list[str]:
     """The codings of a Content-Encoding header, in the order in which they were applied (RFC 9110, 8.4).
 
-    Raises Undecodable for any that is not gzip, deflate or identity.
+    Names of no coding (`UTF-8`, `none`, `aws-chunked`) say nothing, as in browsers: such a body is as it was sent. So
+    is a gzip file whose type and coding both name the same compression. Raises Undecodable for a coding that was not
+    asked for, and for too many.
     """
     names = [name.strip().lower() for name in (header or "").split(",")]
-    try:
-        codings = [_CODINGS[name] for name in names if name not in ("", "identity")]
-    except KeyError:
-        raise Undecodable from None
+    if not _FOREIGN.isdisjoint(names):
+        raise Undecodable
+    codings = [_CODINGS[name] for name in names if name in _CODINGS]
     if len(codings) > MAX_CODINGS:
         raise Undecodable
-    return codings
+    is_file = codings == ["gzip"] and content_type.partition(";")[0].strip().lower() in _GZIP_TYPES
+    return [] if is_file else codings
 
 
 def decoded(pieces: Iterable[bytes], codings: Sequence[str], tick: Callable[[], object]) -> Iterator[bytes]:
@@ -58,37 +67,60 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str], tick: Callable[[], 
 
 def _inflated(pieces: Iterable[bytes], tick: Callable[[], object], *, zlib_only: bool) -> Iterator[bytes]:
     """One coding undone. What follows a gzip member and is no other is ignored, as all clients do."""
-    engine = None  # of the current member
+    member = None  # the current one
     members, waiting, over = 0, b"", False
     for piece in pieces:
         waiting += piece
         while not over and waiting:
             tick()
-            if engine is None:
-                if len(waiting) < 2:
+            if member is None:
+                if len(waiting) < (_HEAD_BYTES if members else 2):
                     break  # for the next piece
-                over = bool(members) and (zlib_only or not waiting.startswith(_GZIP_MAGIC))
-                engine = None if over else _engine(waiting, zlib_only=zlib_only)
+                over = bool(members) and (zlib_only or not _MEMBER.match(waiting))
+                member = None if over else _Member(_engine(waiting, zlib_only=zlib_only))
                 continue
-            if out := _step(engine, waiting):
+            if out := member.step(waiting):
                 yield out
-            waiting = engine.unused_data if engine.eof else engine.unconsumed_tail
-            if engine.eof:
-                engine, members = None, members + 1
+            waiting = member.left
+            if member.engine.eof:
+                member, members = None, members + 1
         if over:
             waiting = b""  # read to the end, so that the connection can be kept
-    while engine and (out := _step(engine, b"")):  # what it took in and had no room for
+    while member and (out := member.step(b"")):  # what it took in and had no room for
         tick()
         yield out
-    if (engine and not engine.eof) or (waiting and not members):  # within a member, or before the first
-        raise CutShort
+    if member and not member.engine.eof and not (members and member.is_none):
+        raise CutShort  # within it
+    if waiting and not members:
+        raise CutShort  # before the first
 
 
-def _step(engine: zlib._Decompress, waiting: bytes) -> bytes:
-    try:
-        return engine.decompress(waiting, PIECE)
-    except zlib.error:
-        raise Undecodable from None
+class _Member:
+    """A stream being undone: one of a gzip body's members, or the only one of a deflate body."""
+
+    def __init__(self, engine: zlib._Decompress) -> None:
+        self.engine = engine
+        self._taken = self._brought = 0  # bytes
+
+    def step(self, waiting: bytes) -> bytes:
+        """The next bytes that it brings; `left` is then what it did not take."""
+        try:
+            out = self.engine.decompress(waiting, PIECE)
+        except zlib.error:
+            raise Undecodable from None
+        self._taken += len(waiting) - len(self.left)
+        self._brought += len(out)
+        return out
+
+    @property
+    def left(self) -> bytes:
+        """What the last step did not take."""
+        return self.engine.unused_data if self.engine.eof else self.engine.unconsumed_tail
+
+    @property
+    def is_none(self) -> bool:
+        """True where what came at the end is too short for a member, and brought nothing."""
+        return self._taken < _SHORTEST_MEMBER and not self._brought
 
 
 def _engine(start: bytes, *, zlib_only: bool) -> zlib._Decompress:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
 
@@ -150,13 +151,18 @@ class Fetcher:
         status, limit = answer.status_code, self._limits.max_bytes
         if not 200 <= status <= 299:
             raise Stopped(failures.http_status(status, headers.retry_after_of(answer.headers, self._wall())))
+        length = answer.raw.length_remaining
+        if status == HTTPStatus.PARTIAL_CONTENT and not headers.is_whole(
+            answer.headers.get("Content-Range", ""), length
+        ):
+            raise Stopped(failures.invalid_response("the site sent a part of its answer, which was not asked for"))
+        content_type = headers.content_type_of(answer.raw.headers.getlist("Content-Type"))
         try:
-            codings = body.codings_of(answer.headers.get("Content-Encoding"))
+            codings = body.codings_of(answer.headers.get("Content-Encoding"), content_type)
         except body.Undecodable as error:
             raise Stopped(failures.invalid_response("the site compressed its answer in a way not asked for")) from error
-        if not codings and (answer.raw.length_remaining or 0) > limit:
+        if not codings and (length or 0) > limit:
             raise Stopped(failures.too_large(limit))
-        content_type = headers.content_type_of(answer.headers)
         sink.begin(content_type)
         tally = body.Tally()
         for piece in self._pieces(answer, codings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -18,10 +18,20 @@ _BEYOND_ASCII = re.compile(r"[\x80-\xff]")
 _SECONDS = re.compile(r"[0-9]+")
 
 
-def content_type_of(headers: Mapping[str, str]) -> str:
-    """The Content-Type, or application/octet-stream where there is none that can be repeated."""
-    value = headers.get("Content-Type", "").strip()
-    return value if len(value) <= MAX_CONTENT_TYPE and _PRINTABLE.fullmatch(value) else UNKNOWN_TYPE
+def content_type_of(values: Sequence[str]) -> str:
+    """The Content-Type, or application/octet-stream where there is none that can be repeated.
+
+    Of several the last, as in browsers: a field that stands once for all (RFC 9110, 5.3) cannot be joined.
+    """
+    for value in reversed([value.strip() for value in values]):
+        if len(value) <= MAX_CONTENT_TYPE and _PRINTABLE.fullmatch(value):
+            return value
+    return UNKNOWN_TYPE
+
+
+def is_whole(content_range: str, size: int | None) -> bool:
+    """Whether a part of `size` bytes is the whole after all, by its Content-Range (RFC 9110, 14.4)."""
+    return size is not None and content_range.strip().lower() == f"bytes 0-{size - 1}/{size}"
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""Bodies undone where a piece ends in the middle of what the coding copies: the last bits are in already, and what they
-bring is not out yet."""
+"""Bodies undone: where a piece ends in the middle of what the coding copies, when the last bits are in already and what
+they bring is not out yet, and gzip bodies of any members, cut into pieces anywhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import gzip
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.runner.body import PIECE, CutShort, Undecodable, decoded
 
@@ -91,3 +93,31 @@ def test_an_end_that_is_none_where_a_piece_is_full(coding: str) -> None:
         sent = gzip.compress(b"")[:10] + raw if coding == "gzip" else raw
         with pytest.raises(Undecodable):
             body(sent, coding, PIECE)
+
+
+MEMBERS = st.lists(st.tuples(st.binary(max_size=60), st.sampled_from([0, 9])), min_size=1, max_size=4)
+NO_MEMBER = st.sampled_from([b"", b"\0" * 30, b"\x1f", b"\x1f\x8b", b"\x1f\x8b\x08", b"\x1f\x8b\x09" + b"x" * 30])
+
+
+@given(MEMBERS, NO_MEMBER, st.integers(1, 80))
+def test_members_one_after_the_other(members: list[tuple[bytes, int]], after: bytes, step: int) -> None:
+    """All of them count, empty ones too; what follows and is no member does not, however it arrives."""
+    sent = b"".join(gzip.compress(data, level) for data, level in members)
+    assert body(sent + after, "gzip", step) == b"".join(data for data, _ in members)
+
+
+@given(MEMBERS, st.integers(1, 80), st.data())
+def test_the_last_member_cut(members: list[tuple[bytes, int]], step: int, data: st.DataObject) -> None:
+    """It is cut short, wherever that is; but of a later one so few bytes as no member has, bringing none, are none."""
+    *before, last = [gzip.compress(content, level) for content, level in members]
+    cut = data.draw(st.integers(1, len(last) - 1))
+    sent = b"".join(before) + last[:cut]
+    whole = b"".join(content for content, _ in members[:-1])
+    if before and cut < 20:
+        try:
+            assert body(sent, "gzip", step) == whole
+        except CutShort:
+            assert members[-1][0]  # some of it is out already
+    else:
+        with pytest.raises(CutShort):
+            body(sent, "gzip", step)

@@ -124,6 +124,23 @@ def test_the_content_type_is_bounded(fetcher: Fetcher, sent: str, kept: str) -> 
     assert outcome.content_type == kept
 
 
+@pytest.mark.parametrize(
+    ("types", "kept"),
+    [
+        (["text/html", "application/json"], "application/json"),
+        (["text/html", ""], "text/html"),
+        (["text/html", "text/plän"], "text/html"),
+        (["text/html, text/plain"], "text/html, text/plain"),  # as one site sent it
+    ],
+)
+def test_of_two_content_types_the_last_counts(fetcher: Fetcher, types: list[str], kept: str) -> None:
+    """As in browsers; joined they would be no type at all."""
+    lines = "".join(f"Content-Type: {kind}\r\n" for kind in types)
+    outcome, body = fetched(fetcher, f"HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\n\r\n{{}}".encode())
+    assert isinstance(outcome, Fetched)
+    assert (outcome.content_type, body) == (kept, b"{}")
+
+
 def test_headers_are_bounded(fetcher: Fetcher) -> None:
     """Too long or not printable: left out."""
     headers = {"ETag": "x" * 1024, "Cache-Control": "x" * 1025, "Content-Language": "ü", "Date": "a\tb"}
@@ -567,8 +584,13 @@ def test_what_is_cut_short_is_never_fetched(fetcher: Fetcher, answer: Answer, de
         _closes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 70_000),
         _closes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nhello"),
         _closes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-7\r\nhello"),
-        _closes(response(b"hello", headers={"Content-Encoding": "br"})),
-        _closes(response(b"hello", headers={"Content-Encoding": "gzip, zstd"})),
+        *(
+            _closes(response(b"hello", headers={"Content-Encoding": coding}))
+            for coding in (
+                *("br", "BR", "zstd", "gzip, zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"),
+                *("aes128gcm", "xz", "UTF-8, br"),
+            )
+        ),
         _closes(response(b"hello", headers={"Content-Encoding": ", ".join(["gzip"] * 4)})),
         _closes(response(b"hello", headers={"Content-Encoding": "gzip"})),
         _closes(response(b"hello", headers={"Content-Encoding": "deflate"})),
@@ -735,6 +757,7 @@ def test_a_cut_in_the_handshake_is_no_fault_of_the_certificate(fetcher: Fetcher)
 
 TEXT = b"The quick brown fox. " * 500
 RAW_DEFLATE = zlib.compress(TEXT)[2:-4]
+EMPTY_MEMBER = bytes.fromhex("1f8b080000000000000303000000000000000000")  # the shortest there is
 
 
 @pytest.mark.parametrize(
@@ -749,8 +772,20 @@ RAW_DEFLATE = zlib.compress(TEXT)[2:-4]
         ("gzip", gzip.compress(b"") + gzip.compress(TEXT)),
         ("gzip", gzip.compress(TEXT) + b"\0" * 512),
         ("gzip", gzip.compress(TEXT) + b"\x1f"),
+        ("gzip", gzip.compress(TEXT) + b"\x1f\x8b\x08\x1f\0"),
+        ("gzip", gzip.compress(TEXT) + b"\x1f\x8b and so on, longer than the shortest member"),
+        ("gzip", gzip.compress(TEXT) + EMPTY_MEMBER),
+        ("gzip", gzip.compress(TEXT) + EMPTY_MEMBER[:-1]),
+        ("gzip", gzip.compress(TEXT) + EMPTY_MEMBER + b"\0"),
+        ("gzip", gzip.compress(TEXT) + bytes.fromhex("1f8b08000000000000ff010000ff")),
         ("gzip, gzip", gzip.compress(gzip.compress(TEXT))),
         ("deflate, identity, gzip", gzip.compress(zlib.compress(TEXT))),
+        ("UTF-8", TEXT),
+        ("binary", TEXT),
+        ("none", TEXT),
+        ("", TEXT),
+        ("aws-chunked,gzip", gzip.compress(TEXT)),
+        ("gzip, UTF-8", gzip.compress(TEXT)),
     ],
 )
 @pytest.mark.parametrize("framing", ["length", "chunks", "single bytes", "to the end"])
@@ -776,6 +811,8 @@ def test_bodies_are_decoded(fetcher: Fetcher, coding: str, sent: bytes, framing:
         ("gzip", gzip.compress(TEXT)[:40]),
         ("gzip", gzip.compress(TEXT)[:1]),
         ("gzip", gzip.compress(TEXT) + gzip.compress(TEXT)[:-9]),
+        ("gzip", gzip.compress(TEXT) + gzip.compress(TEXT)[:20]),
+        ("gzip", gzip.compress(TEXT) + gzip.compress(b"a", 0)[:19]),  # stored: the letter is out already
         ("deflate", zlib.compress(TEXT)[:-1]),
         ("deflate", RAW_DEFLATE[:-1]),
         ("gzip, gzip", gzip.compress(gzip.compress(TEXT)[:-1])),
@@ -785,6 +822,55 @@ def test_a_compressed_body_cut_short_is_never_fetched(fetcher: Fetcher, coding: 
     """Though its Content-Length is right: what was compressed is not whole."""
     failure = failed(fetcher, response(sent, headers={"Content-Encoding": coding}))
     assert (failure.error.type, failure.retryable) == (ErrorType.CONNECTION, True)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip"])
+@pytest.mark.parametrize(
+    ("content_type", "is_file"),
+    [
+        ("application/gzip", True),
+        ("Application/X-GZIP; name=a", True),
+        ("application/x-gunzip", True),
+        ("application/x-tar", False),
+        ("text/plain", False),
+    ],
+)
+def test_a_gzip_file_that_is_called_gzip_twice_stays_one(
+    fetcher: Fetcher, coding: str, content_type: str, is_file: bool
+) -> None:
+    """Type and coding name the same compression; so the digest that the file is published with holds."""
+    sent = gzip.compress(TEXT)
+    headers = {"Content-Encoding": coding, "Content-Type": content_type}
+    outcome, body = fetched(fetcher, response(sent, headers=headers))
+    assert isinstance(outcome, Fetched)
+    assert body == (sent if is_file else TEXT)
+    assert (outcome.size, outcome.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+    twice = response(gzip.compress(zlib.compress(sent)), headers=headers | {"Content-Encoding": "deflate, gzip"})
+    assert fetched(fetcher, twice)[1] == sent
+
+
+@pytest.mark.parametrize(
+    ("content_range", "length", "whole"),
+    [
+        ("bytes 0-9/10", 10, True),
+        ("bytes 0-9/100", 10, False),
+        ("bytes 10-19/20", 10, False),
+        ("bytes 0-9/*", 10, False),
+        ("bytes 0-9/10", None, False),
+        ("", 10, False),
+    ],
+)
+def test_a_part_that_nobody_asked_for(fetcher: Fetcher, content_range: str, length: int | None, whole: bool) -> None:
+    """It is no result, unless it is the whole and says so: what is cut short is never one."""
+    lengths = "" if length is None else f"Content-Length: {length}\r\n"
+    head = f"HTTP/1.1 206 Partial Content\r\nContent-Range: {content_range}\r\n{lengths}\r\n"
+    outcome, body = fetched(fetcher, _closes(head.encode() + b"0123456789"))
+    if whole:
+        assert isinstance(outcome, Fetched)
+        assert (outcome.http_status, body) == (206, b"0123456789")
+    else:
+        assert isinstance(outcome, Failure)
+        assert (outcome.error.type, outcome.retryable) == (ErrorType.INVALID_RESPONSE, False)
 
 
 def test_gap_4_the_body_is_limited(fetcher: Fetcher) -> None:
