@@ -15,7 +15,7 @@ from chalicelib.api.types import FieldError, Rejected
 from chalicelib.jobs import ids
 from chalicelib.jobs.entities import Batch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.jobs.urls import InvalidURL, normal_form
+from chalicelib.jobs.urls import InvalidURL, check_single, normal_form
 from chalicelib.metrics import Metric
 from chalicelib.storage import protocol
 from chalicelib.storage.protocol import TRANSACTION_LIMIT, Write
@@ -42,7 +42,7 @@ def submit_job(service: Service, meter: Meter, url: str, key: str | None) -> Sho
     """
     tenant = meter.tenant
     try:
-        url_key = ids.url_key(tenant, normal_form(url, service.addresses))
+        url_key = _url_key(service, tenant, url)
     except InvalidURL as error:
         raise problems.at("/url", str(error)) from error
     job = Job(
@@ -181,12 +181,18 @@ def _is_held_by(standing: Batch | Mark | None, holder: str) -> bool:
     return isinstance(standing, Batch) and standing.holder == holder
 
 
+def _url_key(service: Service, tenant: str, url: str) -> str:
+    """Which claim the URL goes by. Raises InvalidURL."""
+    check_single(url)
+    return ids.url_key(tenant, normal_form(url, service.addresses))
+
+
 def _sort(tenant: str, urls: Sequence[str], service: Service) -> tuple[list[tuple[str, str]], list[Rejected]]:
     valid = []
     rejected = []
     for index, url in enumerate(urls):
         try:
-            valid.append((url, ids.url_key(tenant, normal_form(url, service.addresses))))
+            valid.append((url, _url_key(service, tenant, url)))
         except InvalidURL as error:
             rejected.append(Rejected(index=index, url=url, detail=str(error)))
     return valid, rejected

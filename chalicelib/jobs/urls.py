@@ -14,15 +14,20 @@ from chalicelib.jobs.addresses import PUBLIC_ONLY, AddressPolicy, refused_port, 
 
 MAX_LENGTH: Final = 8192  # characters, as given and as sent
 
+_BYTE_ORDER_MARK: Final = "\ufeff"  # no part of a URL: the first line of a saved list begins with it
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _DAMAGED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AFTER_SCHEME = re.compile(r"//([^/?#]*)([^?#]*)(?:\?([^#]*))?")  # RFC 3986, appendix B
+_WEB = re.compile("https?://", re.IGNORECASE)
+_BETWEEN = re.compile(r"(?<![ \t\r\n,;|])([ \t\r\n,;|]+)https?://", re.IGNORECASE)  # the URLs of a list
 _SCHEME_FORGOTTEN = re.compile(r"(?://)?((?:[\w-]+\.)+[\w-]+|localhost)(?::[0-9]*)?(?:[/?#].*)?")
 # RFC 3986: pchar, "/" and "?" stay as they are; the rest is escaped. A path holds no raw "?", so one set does for both.
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})|[^A-Za-z0-9._~!$&'()*+,;=:@/?-]")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")  # "_" and an edge hyphen are no host name (RFC 952), but sites have them
+_LONGEST_LABEL: Final = 63  # RFC 1035, 2.3.4
+_JOINERS: Final = "\u200c\u200d"
 _ENDS_IN_NUMBER = re.compile(
     r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)"
 )  # https://url.spec.whatwg.org/#ends-in-a-number-checker
@@ -41,6 +46,7 @@ def normal_form(url: str, policy: AddressPolicy = PUBLIC_ONLY, *, longest: int =
     starts no escape stands for itself. Raises InvalidURL, also for an address or port that `policy` refuses and for a
     URL of over `longest` characters.
     """
+    url = url.removeprefix(_BYTE_ORDER_MARK)
     _check_text(url, longest)
     scheme, rest = _split_scheme(url, policy)
     match = _AFTER_SCHEME.match(rest)
@@ -55,6 +61,31 @@ def normal_form(url: str, policy: AddressPolicy = PUBLIC_ONLY, *, longest: int =
     if len(normal) > longest:
         raise InvalidURL(f"a URL has at most {longest} characters; this one has {len(normal)} once percent-encoded")
     return normal
+
+
+def check_single(url: str) -> None:
+    """Raise InvalidURL for a line of several URLs, which as one would have a path that nobody meant.
+
+    Not for what follows a redirect: there what looks like it is one URL that its site has made.
+    """
+    if not _WEB.match(url.removeprefix(_BYTE_ORDER_MARK)):
+        return  # it is not even one
+    query = f"{url}?".index("?")
+    for match in _BETWEEN.finditer(url):
+        between = match[1]
+        if match.start() > query and between == between.strip():
+            continue  # a comma in a query is more often a list of the site's own
+        raise InvalidURL(
+            f"the line holds two URLs, with {_named(between)} between them; several URLs go to POST /batches, each a "
+            "string of its own (within a single URL the second is percent-encoded)"
+        )
+
+
+def _named(between: str) -> str:
+    """What separates two URLs, in words."""
+    names = {" ": "a space", ",": "a comma", ";": "a semicolon", "|": "a bar"}
+    rarest = min(between)  # a control character before a space, a space before a comma
+    return names.get(rarest, f"U+{ord(rarest):04X}")
 
 
 def _check_text(url: str, longest: int) -> None:
@@ -180,8 +211,8 @@ def _name(text: str) -> str:
     for label in name.split("."):
         if not label:
             raise InvalidURL("the host has an empty part: it begins with a dot or has two in a row")
-        if len(label) > 63:
-            raise InvalidURL(f"a part of a host name has at most 63 characters; one has {len(label)}")
+        if len(label) > _LONGEST_LABEL:
+            raise _too_long(label)
         if not _LABEL.fullmatch(label):
             raise InvalidURL("the host holds a character that no host name can have; letters, digits, - and _ are fine")
         if label.startswith("xn--") and not _is_punycode(label[4:]):
@@ -190,14 +221,34 @@ def _name(text: str) -> str:
 
 
 def _mapped(text: str) -> str:
-    """UTS 46, transitional off, then IDNA 2008 for the labels that are not ASCII."""
+    """UTS 46 as browsers apply it (https://url.spec.whatwg.org/#concept-domain-to-ascii): all that it maps is taken.
+
+    IDNA 2008 allows fewer characters: no emoji, though sites have them. What a label then holds is the caller's to
+    check: mapping can bring forth any ASCII character.
+    """
     import idna  # its tables cost 10 ms, and few hosts need them
 
     try:
         labels = idna.uts46_remap(text, std3_rules=False).split(".")
-        return ".".join(label if label.isascii() else idna.alabel(label).decode() for label in labels)
-    except idna.IDNAError:
+        for label in labels:
+            idna.check_initial_combiner(label)
+            idna.check_bidi(label)
+            misjoined = any(char in _JOINERS and not idna.valid_contextj(label, at) for at, char in enumerate(label))
+            if misjoined or (label.startswith("xn--") and not label.isascii()):
+                raise idna.IDNAError
+    except ValueError:  # as IDNAError is, and what idna says of a neighbour that Unicode has not named
         raise InvalidURL("the host is no valid international name; if it is in use, give its xn-- form") from None
+    return ".".join(label if label.isascii() else f"xn--{_punycode(label)}" for label in labels)
+
+
+def _punycode(label: str) -> str:
+    if len(label) > _LONGEST_LABEL:  # it only grows, and takes long
+        raise _too_long(label)
+    return label.encode("punycode").decode()
+
+
+def _too_long(label: str) -> InvalidURL:
+    return InvalidURL(f"a part of a host name has at most {_LONGEST_LABEL} characters; one has {len(label)}")
 
 
 def _is_punycode(text: str) -> bool:

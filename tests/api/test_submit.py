@@ -44,6 +44,24 @@ def test_a_batch_keeps_the_order_given(w: World) -> None:
     assert "http" in batch["rejected"][0]["detail"]
 
 
+def test_a_line_of_two_urls(w: World) -> None:
+    """Both ways to submit say that it is two, and where several go."""
+    line = f"{URL}a {URL}b"
+    told = problem(w.request("POST", "/jobs", {"url": line}))
+    assert told[:2] == (422, "invalid-request")
+    assert "several URLs go to POST /batches" in told[2]
+    batch = w.request("POST", "/batches", {"urls": [URL, f"{URL}a,\n{URL}b"]}).json_body
+    assert [(item["index"], "two URLs" in item["detail"]) for item in batch["rejected"]] == [(1, True)]
+
+
+def test_a_byte_order_mark_before_a_url(w: World) -> None:
+    """It is shown as it was given, and is the same URL."""
+    marked, plain = (w.request("POST", "/jobs", {"url": url}).json_body for url in (f"\ufeff{URL}", URL))
+    assert marked["url"] == f"\ufeff{URL}"
+    w.run()
+    assert [w.job(job["id"])["reused"] for job in (marked, plain)] == [False, True]
+
+
 def test_a_batch_without_a_valid_url_stores_nothing(w: World) -> None:
     """422 with a pointer to each URL, and neither row nor message."""
     response = w.request("POST", "/batches", {"urls": ["ftp://x/", "nothing"]})

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,7 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chalicelib.jobs.addresses import PUBLIC_ONLY, AddressPolicy, verdict
-from chalicelib.jobs.urls import MAX_LENGTH, InvalidURL, normal_form
+from chalicelib.jobs.urls import MAX_LENGTH, InvalidURL, check_single, normal_form
 
 DATA = Path(__file__).parents[1] / "data"
 VECTORS = json.loads((DATA / "urls.json").read_text())
@@ -91,6 +91,60 @@ def test_hostile_list_at_submission(record: dict[str, Any]) -> None:
     """What needs no network to be seen as hostile is refused when it is submitted."""
     hidden_behind_a_name = record["id"] == "syntax-38"
     assert (accepted(record["url"]) is None) != hidden_behind_a_name
+
+
+@pytest.mark.parametrize(
+    ("line", "between"),
+    [
+        ("https://a.example/ https://b.example/", "a space"),
+        ("https://a.example/  HTTP://b.example/", "a space"),
+        ("https://a.example/?x=1 https://b.example/", "a space"),
+        ("https://a.example/#x https://b.example/", "a space"),
+        ("https://a.example/\nhttps://b.example/", "U+000A"),
+        ("https://a.example/\r\nhttps://b.example/", "U+000A"),
+        ("https://a.example/\thttps://b.example/", "U+0009"),
+        ("https://a.example/,https://b.example/", "a comma"),
+        ("https://a.example,https://b.example/", "a comma"),
+        ("https://a.example/?x=1, https://b.example/", "a space"),
+        ("https://a.example/;https://b.example/", "a semicolon"),
+        ("https://a.example/ | https://b.example/", "a space"),
+        ("\ufeffhttps://a.example/ https://b.example/", "a space"),
+        ("https://a.example/ b https://c.example/", "a space"),
+    ],
+)
+def test_two_urls_in_a_line(line: str, between: str) -> None:
+    """They are refused in a sentence that says where they go."""
+    with pytest.raises(
+        InvalidURL, match=re.escape(f"two URLs, with {between} between them; several URLs go to POST /batches")
+    ):
+        check_single(line)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://web.archive.org/web/2020/http://example.org/a",
+        "https://img.example/w_100,h_100/https://example.com/a.png",
+        "https://a.example/?to=https://b.example/",
+        "https://a.example/?urls=https://b.example/,https://c.example/",
+        "https://a.example/https:// x",
+        "https://a.example/a b",
+        "https://a.example/,http:/x",
+        "see https://a.example/ https://b.example/",  # refused for what it is
+        "",
+    ],
+)
+def test_one_url_that_looks_like_two(url: str) -> None:
+    """A URL within a URL is one; so are those that a query lists."""
+    check_single(url)
+
+
+def test_many_almost_urls_take_no_time() -> None:
+    """A body of nothing but beginnings and separators: it would take minutes if each were looked at anew."""
+    for part in (", ", ",https://", " ", "https://"):
+        check_single("https://a.example/?" + part.strip(" ") + "," * 500_000 + "x")
+        with suppress(InvalidURL):
+            check_single("https://a.example/?" + part * (500_000 // len(part)))
 
 
 # -- what is the same request, and what is not
