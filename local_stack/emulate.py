@@ -23,7 +23,11 @@ _HEALTH = b"/_ministack/health"  # what local_stack.emulator asks until it is th
 # A presigned link as chalicelib.storage.bucket makes it, byte for byte: with the bucket in the path, or in the host.
 _RESULT = re.compile(rb"(?:/[a-z0-9][a-z0-9.-]{2,62})?/results/[0-9a-f]{32}/[0-9]{1,9}")
 _LINK = {
-    b"response-content-disposition": re.compile(rb"attachment"),  # without it a fetched page would run in this origin
+    # Without it a fetched page would run in this origin. The file's name is said twice, in ASCII and in UTF-8.
+    b"response-content-disposition": re.compile(
+        rb"attachment%3B%20filename%3D%22[A-Za-z0-9._-]{1,143}%22"
+        rb"%3B%20filename%2A%3DUTF-8%27%27(?:[A-Za-z0-9._-]|%25[0-9A-F]{2}){1,143}"
+    ),
     b"X-Amz-Algorithm": re.compile(rb"AWS4-HMAC-SHA256"),
     b"X-Amz-Credential": re.compile(rb"\w+%2F[0-9]{8}%2F[a-z0-9-]+%2Fs3%2Faws4_request"),
     b"X-Amz-Date": re.compile(rb"[0-9]{8}T[0-9]{6}Z"),

@@ -74,7 +74,7 @@ def test_links_lead_to_the_buckets_own_region() -> None:
     for region, named in (("us-east-1", ""), ("eu-central-1", ".eu-central-1"), ("eu-south-1", ".eu-south-1")):
         bucket = Bucket(s3_client(region), "results-of-mine")
         assert bucket.origin == f"https://results-of-mine.s3{named}.amazonaws.com"
-        assert bucket.link("results/1").startswith(f"{bucket.origin}/results/1?")
+        assert bucket.link("results/1", "a.txt").startswith(f"{bucket.origin}/results/1?")
     assert Bucket(s3_client("eu-south-1", "http://127.0.0.1:4566"), "mine").origin == "http://127.0.0.1:4566"
 
 

@@ -9,6 +9,8 @@ from chalicelib.api.problems import ProblemError
 from chalicelib.api.read import read_job
 from chalicelib.api.render import error_view
 from chalicelib.api.service import Service
+from chalicelib.jobs.entities import Job, Result
+from chalicelib.jobs.filenames import file_name
 
 POLL_SECONDS = 1
 
@@ -65,11 +67,16 @@ def read_result(
     if if_none_match is not None and _matches(if_none_match, etag):
         return Unchanged(etag=etag)
     if not result.text or not _is_one_page(result.content_type):
-        return Elsewhere(etag=etag, url=service.bucket.link(result.key))
+        return Elsewhere(etag=etag, url=link_to(service, shown.job, result))
     data = service.bucket.read(result.key)
     if data is None:  # deleted since the job was read
         raise problems.not_found("result")
     return Inline(etag=etag, content_type=result.content_type, text=data.decode())
+
+
+def link_to(service: Service, job: Job, result: Result) -> str:
+    """A URL that anybody may read a job's result with for a while; it is saved by the name that its URL makes."""
+    return service.bucket.link(result.key, file_name(job.url, result.content_type))
 
 
 def _is_one_page(content_type: str) -> bool:

@@ -103,8 +103,8 @@ def get_batch_results(call: Call, batch_id: str) -> Response:
     until = call.service.clock() + LINK_SECONDS * 1000
     lines = []
     for shown in found.jobs:
-        result = None if shown.fetch is None else shown.fetch.result
-        link = None if result is None else call.service.bucket.link(result.key)
+        fetched = None if shown.fetch is None else shown.fetch.result
+        link = None if fetched is None else result.link_to(call.service, shown.job, fetched)
         lines.append(msgspec.json.encode(call.render.linked(shown, link, until)).decode() + "\n")
     about = {"Content-Type": LINES, "Cache-Control": "no-store"}
     if found.next is not None:

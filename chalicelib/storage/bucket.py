@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import re
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
@@ -59,12 +61,12 @@ class Bucket:
                 raise
         return body
 
-    def link(self, key: str) -> str:
-        """A URL that anybody may read the result with for `LINK_SECONDS`, as a download and never as a page."""
+    def link(self, key: str, file_name: str) -> str:
+        """A URL that anybody may read the result with for `LINK_SECONDS`: as a download so called, never as a page."""
         with unavailable("signing a link"):
             url: str = self._client.generate_presigned_url(
                 "get_object",
-                Params={"Bucket": self._name, "Key": key, "ResponseContentDisposition": "attachment"},
+                Params={"Bucket": self._name, "Key": key, "ResponseContentDisposition": _attachment(file_name)},
                 ExpiresIn=LINK_SECONDS,
             )
         return url
@@ -72,7 +74,7 @@ class Bucket:
     @functools.cached_property
     def origin(self) -> str:
         """Where the links lead: scheme, host and port."""
-        scheme, _, rest = self.link("any").partition("://")
+        scheme, _, rest = self.link("any", "any").partition("://")
         return f"{scheme}://{rest.partition('/')[0]}"
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -87,6 +89,12 @@ class Bucket:
         left = set(keys) - {deleted.get("Key") for deleted in answer.get("Deleted", [])}
         if left:
             raise Unavailable(f"{len(left)} results could not be deleted")
+
+
+def _attachment(file_name: str) -> str:
+    """A Content-Disposition for both kinds of readers: with the name in ASCII, and as it is (RFC 6266, 5)."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", file_name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='')}"
 
 
 class Upload:

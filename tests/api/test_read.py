@@ -186,10 +186,10 @@ class BinarySite(Site):
 
 
 def test_what_is_no_text_is_elsewhere(w: World) -> None:
-    """303 to a link that is good for a minute and asks to be saved, not shown."""
+    """303 to a link that is good for a minute and asks to be saved, under a name of its own, not shown."""
     w.site = BinarySite()
     w.wire()
-    job_id = w.submit(URL)["id"]
+    job_id = w.submit("https://bücher.example/a/東.d?e=1")["id"]
     w.run()
     response = w.request("GET", f"/jobs/{job_id}/result")
     assert (response.status_code, response.body) == (303, b"")
@@ -198,7 +198,9 @@ def test_what_is_no_text_is_elsewhere(w: World) -> None:
     assert job_id not in response.headers["Location"]  # a sharer must not learn who fetched first
     query = parse_qs(urlsplit(response.headers["Location"]).query)
     assert query["X-Amz-Expires"] == ["60"]
-    assert query["response-content-disposition"] == ["attachment"]
+    assert query["response-content-disposition"] == [
+        "attachment; filename=\"b_cher.example_a___e_1.d\"; filename*=UTF-8''b%C3%BCcher.example_a_%E6%9D%B1_e_1.d"
+    ]
 
 
 def test_pages(w: World) -> None:

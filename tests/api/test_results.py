@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from chalice.test import HTTPResponse
@@ -36,7 +37,8 @@ def test_each_job_is_a_line(w: World) -> None:
     assert until == f"2026-01-01T00:0{LINK_SECONDS // 60}:00.000Z"
     key = next(iter(w.objects()))
     assert f"/{key}?" in link
-    assert "response-content-disposition=attachment" in link
+    disposition = parse_qs(urlsplit(link).query)["response-content-disposition"]
+    assert disposition == ["attachment; filename=\"example.com_0.txt\"; filename*=UTF-8''example.com_0.txt"]
     assert (failed["status"], failed["result"], failed["error"]["http_status"]) == ("failed", None, 404)
     assert (waits["status"], waits["result"], waits["error"]) == ("queued", None, None)
     assert answer.headers["Retry-After"] == "2"

@@ -7,6 +7,8 @@ from fetch_queue.names import _DEVICES, key, numbered, of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.jobs.filenames import file_name
+
 TEXT = "text/plain; charset=utf-8"
 LONG = "x" * 3000
 
@@ -80,3 +82,36 @@ def test_numbers_come_before_the_extension() -> None:
 def test_what_some_file_systems_take_for_one(one: str, other: str) -> None:
     """Case and Unicode's forms make no difference there."""
     assert key(one) == key(other)
+
+
+TYPES = [TEXT, "text/html", "application/json", "application/atom+xml", "image/webp", "application/x-none", "", "a/b/c"]
+
+
+@pytest.mark.parametrize("content_type", TYPES)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/",
+        "http://127.0.0.1:8008/page/17?a=b#c",
+        "https://example.com/a/b/photo.JPG",
+        "https://ja.wikipedia.org/wiki/東京",
+        "https://x/..%2f..%2fetc%2fpasswd",
+        "https://AUX.example.com/x",
+        "https://x/.htaccess",
+        "https://\U0001f600/",
+        "http://[broken/x",
+        "https://user:secret@example.com/x",
+        f"https://example.com/{LONG}",
+        "https://x/" + "é" * 200,
+    ],
+)
+def test_the_service_names_a_result_as_the_command_line_does(url: str, content_type: str) -> None:
+    """In a link to it; the first of its name, for the service knows of no others."""
+    assert file_name(url, content_type) == name(url, content_type)
+
+
+@given(st.text(), st.text() | st.sampled_from(TYPES))
+def test_the_service_names_anything_as_the_command_line_does(text: str, content_type: str) -> None:
+    """Neither package can import the other; so this holds them together."""
+    for url in (text, f"https://{text}", f"https://example.com/{text}"):
+        assert file_name(url, content_type) == name(url, content_type)

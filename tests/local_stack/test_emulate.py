@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import botocore.session
 import pytest
 
+from chalicelib.jobs.filenames import file_name
 from chalicelib.storage.bucket import Bucket, result_key
 from chalicelib.wiring import client_config
 from local_stack.emulate import guarded
@@ -17,7 +18,8 @@ from local_stack.emulate import guarded
 HERE = ("host", "127.0.0.1:4566")
 SIGNED = ("authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sqs/aws4_request, Signature=00")
 PATH = "/fetch-queue-results/results/0123456789abcdef0123456789abcdef/1"
-DISPOSITION = "response-content-disposition=attachment"
+NAMED = "attachment%3B%20filename%3D%22caf_.txt%22%3B%20filename%2A%3DUTF-8%27%27caf%25C3%25A9.txt"
+DISPOSITION = f"response-content-disposition={NAMED}"
 SIGNATURE = "X-Amz-Signature=" + 64 * "0"
 QUERY = (
     f"{DISPOSITION}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=test%2F20260101%2Fus-east-1%2Fs3%2Faws4_request"
@@ -155,11 +157,18 @@ def test_a_link_that_was_given_out_is_followed(endpoint: str, headers: list[tupl
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    link = urlsplit(Bucket(client, "fetch-queue-results").link(result_key("any", 12)))
-    for method in ("GET", "HEAD"):
-        assert gets_in(method, f"{link.path}?{link.query}", ("host", link.netloc), *headers)
-    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
-        assert not gets_in(method, f"{link.path}?{link.query}", ("host", link.netloc), *headers)
+    for url in (
+        "https://example.com/a?b=c",
+        "https://ja.wikipedia.org/wiki/東京",
+        f"https://x/{'é' * 200}",
+        "https://con",
+    ):
+        name = file_name(url, "application/vnd.ms-powerpoint")
+        link = urlsplit(Bucket(client, "fetch-queue-results").link(result_key("any", 12), name))
+        for method in ("GET", "HEAD"):
+            assert gets_in(method, f"{link.path}?{link.query}", ("host", link.netloc), *headers)
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            assert not gets_in(method, f"{link.path}?{link.query}", ("host", link.netloc), *headers)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +220,18 @@ def test_a_links_query_on_another_path(path: str) -> None:
         QUERY.replace("X-Amz-Signature", "X-Amz-Signatur%65"),
         f"{QUERY}&x-amz-signature=00",
         QUERY.replace("=attachment", "=inline"),
+        QUERY.replace("=attachment", "=inline%3B%20attachment"),
         QUERY.replace("=attachment", "=attachment%0d%0aSet-Cookie:x"),
+        QUERY.replace(NAMED, "attachment"),
+        QUERY.replace(NAMED, NAMED.partition("%3B%20filename%2A")[0]),
+        QUERY.replace("caf_", "caf%0d%0aSet-Cookie:x"),
+        QUERY.replace("caf_", "caf%22%3B%20inline%3B%20%22"),
+        QUERY.replace("caf_", "caf%2F"),
+        QUERY.replace("caf_.txt", ""),
+        QUERY.replace("caf_", "c" * 200),
+        QUERY.replace("%25C3%25A9", "%C3%A9"),
+        QUERY.replace("%25C3%25A9", "%0d%0aSet-Cookie:x"),
+        QUERY.replace("%25C3%25A9", "%3B%20inline"),
         QUERY.replace("%2Fs3%2F", "%2Fsqs%2F"),
         QUERY.replace("SignedHeaders=host", "SignedHeaders=host%3Bx-amz-target"),
     ],
