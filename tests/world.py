@@ -87,9 +87,13 @@ class Site:
         )
 
 
-def failure(status: int = 404, *, retryable: bool = False, retry_after: float | None = None) -> Failure:
+def failure(
+    status: int = 404, *, retryable: bool = False, retry_after: float | None = None, excerpt: str | None = None
+) -> Failure:
     """A site's answer that is no result."""
-    error = FetchError(type=ErrorType.HTTP_STATUS, detail=f"The site answered {status}.", http_status=status)
+    error = FetchError(
+        type=ErrorType.HTTP_STATUS, detail=f"The site answered {status}.", http_status=status, excerpt=excerpt
+    )
     return Failure(error=error, retryable=retryable, retry_after=retry_after)
 
 

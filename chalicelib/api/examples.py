@@ -12,6 +12,7 @@ from chalicelib.api.types import (
     BatchRequest,
     BatchView,
     Counts,
+    ErrorView,
     Health,
     JobLinks,
     JobRequest,
@@ -21,7 +22,7 @@ from chalicelib.api.types import (
     Rejected,
     ResultView,
 )
-from chalicelib.jobs.entities import Status
+from chalicelib.jobs.entities import ErrorType, Status
 
 _BATCH = "423dad4e84c146830615e07874201b1d"
 _SUBMITTED = "2026-11-24T10:09:02.316Z"
@@ -62,6 +63,21 @@ _DONE = msgspec.structs.replace(
     reused=False,
     result=_RESULT,
 )
+_FAILED = msgspec.structs.replace(
+    _DONE,
+    id=f"{_BATCH}-1",
+    url="https://example.com/search?q=hello",
+    status=Status.FAILED,
+    attempts=4,
+    result=None,
+    error=ErrorView(
+        type=ErrorType.HTTP_STATUS,
+        detail="the site answered 429 Too Many Requests",
+        http_status=429,
+        excerpt="Our systems have detected unusual traffic from your network.",
+    ),
+    links=JobLinks(self=f"/jobs/{_BATCH}-1", result=f"/jobs/{_BATCH}-1/result", batch=f"/batches/{_BATCH}"),
+)
 _LINKED = LinkedResultView(
     **msgspec.structs.asdict(_RESULT),
     link="https://bucket.s3.eu-central-1.amazonaws.com/results/8f0c.../1?X-Amz-Expires=60&X-Amz-Signature=...",
@@ -89,10 +105,10 @@ _ALL: list[msgspec.Struct] = [
         id=_BATCH,
         submitted_at=_SUBMITTED,
         expires_at=_EXPIRES,
-        total=1,
-        counts=Counts(queued=0, running=0, succeeded=1, failed=0),
+        total=2,
+        counts=Counts(queued=0, running=0, succeeded=1, failed=1),
         finished=True,
-        jobs=[_DONE],
+        jobs=[_DONE, _FAILED],
         next=None,
         links=_LINKS,
     ),

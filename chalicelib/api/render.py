@@ -121,4 +121,4 @@ class Renderer:
 
 def error_view(error: FetchError) -> ErrorView:
     """Why a job failed."""
-    return ErrorView(type=error.type, detail=error.detail, http_status=error.http_status)
+    return ErrorView(type=error.type, detail=error.detail, http_status=error.http_status, excerpt=error.excerpt)

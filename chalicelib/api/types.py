@@ -10,6 +10,10 @@ from chalicelib.jobs.entities import ErrorType, Status
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC
 
+Excerpt = Annotated[
+    str, msgspec.Meta(max_length=1000, description="What the site says of it in its own words: the beginning, as text.")
+]
+
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /jobs`."""
@@ -49,6 +53,7 @@ class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
     type: ErrorType
     detail: str
     http_status: int | None
+    excerpt: Excerpt | None
 
 
 class JobLinks(msgspec.Struct, frozen=True, kw_only=True):

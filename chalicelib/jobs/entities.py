@@ -44,6 +44,7 @@ class FetchError:
     type: ErrorType
     detail: str
     http_status: int | None = None
+    excerpt: str | None = None  # the beginning of what the site answered in its own words, at most 1,000 characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

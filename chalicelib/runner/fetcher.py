@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
@@ -24,7 +24,7 @@ from urllib3.exceptions import HTTPError
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.references import resolved
 from chalicelib.jobs.urls import InvalidURL, normal_form
-from chalicelib.runner import body, failures, headers
+from chalicelib.runner import body, excerpt, failures, headers
 from chalicelib.runner.connection import Guard, GuardedAdapter, GuardedSession
 from chalicelib.runner.deadline import Deadline, Exchange
 from chalicelib.runner.diagnosis import diagnosed
@@ -33,6 +33,7 @@ from chalicelib.runner.lookup import Lookup
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SMALL_PIECE = 512  # bytes of an excerpt at a time: what came of one is lost where the site keeps silent within it
 LONGEST_HOP = 16384  # characters of a redirect's target; twice what may be submitted
 
 _LOG = logging.getLogger("fetch_queue.fetch")
@@ -150,7 +151,8 @@ class Fetcher:
         """Put the body into the sink."""
         status, limit = answer.status_code, self._limits.max_bytes
         if not 200 <= status <= 299:
-            raise Stopped(failures.http_status(status, headers.retry_after_of(answer.headers, self._wall())))
+            words = self._excerpt(answer) if status >= HTTPStatus.BAD_REQUEST else None
+            raise Stopped(failures.http_status(status, headers.retry_after_of(answer.headers, self._wall()), words))
         length = answer.raw.length_remaining
         if status == HTTPStatus.PARTIAL_CONTENT and not headers.is_whole(
             answer.headers.get("Content-Range", ""), length
@@ -180,11 +182,29 @@ class Fetcher:
             text=tally.is_text(),
         )
 
-    def _pieces(self, answer: requests.Response, codings: list[str]) -> Iterator[bytes]:
+    def _excerpt(self, answer: requests.Response) -> str | None:
+        """The beginning of a refusal's text, or of what came of it in time."""
+        exchange = self._guard.exchange
+        exchange.deadline = replace(exchange.deadline, at=min(exchange.deadline.at, self._now() + excerpt.SECONDS))
+        content_type = headers.content_type_of(answer.raw.headers.getlist("Content-Type"))
+        data, whole = bytearray(), False
+        try:
+            codings = body.codings_of(answer.headers.get("Content-Encoding"), content_type)
+            for piece in self._pieces(answer, codings, _SMALL_PIECE):
+                data += piece
+                if len(data) > excerpt.MOST_BYTES:
+                    break
+            else:
+                whole = True
+        except (Stopped, body.Undecodable):
+            pass  # it refused all the same
+        return excerpt.excerpt(bytes(data[: excerpt.MOST_BYTES]), content_type, whole=whole)
+
+    def _pieces(self, answer: requests.Response, codings: list[str], piece: int = body.PIECE) -> Iterator[bytes]:
         """The decoded body. A generator, so that what the sink raises never passes through here."""
         exchange = self._guard.exchange
         try:
-            sent = answer.raw.stream(body.PIECE, decode_content=False)
+            sent = answer.raw.stream(piece, decode_content=False)
             yield from body.decoded(sent, codings, exchange.deadline.left)
         except body.Undecodable as error:
             raise Stopped(failures.invalid_response("the site's answer is not compressed as it says")) from error

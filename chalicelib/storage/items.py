@@ -190,6 +190,8 @@ def error_values(error: FetchError) -> dict[str, object]:
     values: dict[str, object] = {"type": str(error.type), "detail": error.detail}
     if error.http_status is not None:
         values["http_status"] = error.http_status
+    if error.excerpt is not None:
+        values["excerpt"] = error.excerpt
     return values
 
 
@@ -234,9 +236,16 @@ def as_fetch(item: Item) -> Fetch:
         finished_at=v.get("finished_at"),
         failed_at=v.get("failed_at"),
         result=Result(**v["result"]) if "result" in v else None,
-        error=None
-        if error is None
-        else FetchError(type=ErrorType(error["type"]), detail=error["detail"], http_status=error.get("http_status")),
+        error=None if error is None else _error(error),
+    )
+
+
+def _error(v: Mapping[str, Any]) -> FetchError:
+    return FetchError(
+        type=ErrorType(v["type"]),
+        detail=v["detail"],
+        http_status=v.get("http_status"),
+        excerpt=v.get("excerpt"),
     )
 
 

@@ -200,3 +200,13 @@ def _show_job(job: Job) -> None:
     for name, value in rows.items():
         if value:
             console.out(f"  {name:<10} {console.plain(value)}")
+    if job.error is not None and job.error.excerpt is not None:
+        _show_words(job.error.excerpt)
+
+
+def _show_words(excerpt: str) -> None:
+    """What a site said of its refusal, marked as such in every line."""
+    console.out("  the site said")
+    for line in excerpt.splitlines():
+        if line.strip():
+            console.out(f"  | {console.plain(line.expandtabs().rstrip())}")

@@ -32,6 +32,7 @@ class Failure:
 
     type: str
     detail: str
+    excerpt: str | None = None  # the beginning of what the site said of it in its own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,7 @@ def job(document: Document) -> Job:
         attempts=int(document["attempts"]),
         reused=document["reused"],
         result=None if result is None else _result(result),
-        error=None if error is None else Failure(type=str(error["type"]), detail=str(error["detail"])),
+        error=None if error is None else _failure(error),
         document=document,
     )
 
@@ -140,6 +141,15 @@ def batch(document: Document, retry_after: float) -> Batch:
         finished=bool(document["finished"]),
         retry_after=retry_after,
         document=document,
+    )
+
+
+def _failure(document: Document) -> Failure:
+    words = document.get("excerpt")
+    return Failure(
+        type=str(document["type"]),
+        detail=str(document["detail"]),
+        excerpt=None if words is None else str(words),
     )
 
 

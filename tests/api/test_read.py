@@ -49,17 +49,33 @@ def test_a_jobs_life(w: World) -> None:
 
 
 def test_a_failed_job_says_why(w: World) -> None:
-    """The error has a type, a sentence and the site's status."""
-    w.site.answers[URL] = [failure(404)]
+    """The error has a type, a sentence, the site's status, and what the site says in its own words."""
+    said = "Our systems have detected \N{EURO SIGN} <b>unusual</b> traffic.\n"
+    w.site.answers[URL] = [failure(404, excerpt=said)]
     job_id = w.submit(URL)["id"]
     w.run()
     job = w.job(job_id)
     assert (job["status"], job["result"], job["attempts"]) == ("failed", None, 1)
-    assert job["error"] == {"type": "http-status", "detail": "The site answered 404.", "http_status": 404}
+    assert job["error"] == {
+        "type": "http-status",
+        "detail": "The site answered 404.",
+        "http_status": 404,
+        "excerpt": said,
+    }
     answer = w.request("GET", f"/jobs/{job_id}/result")
     assert answer.status_code == 409
     assert answer.json_body["type"].endswith("/job-failed")
     assert answer.json_body["error"] == job["error"]
+    assert said not in answer.json_body["detail"]
+
+
+def test_the_last_attempts_words_are_kept(w: World) -> None:
+    """Of attempts that another follows nothing is; and a site without words has none."""
+    later = [failure(503, retryable=True, excerpt=f"attempt {n}") for n in range(4)]
+    w.site.answers = {URL: list(later), f"{URL}mute": [failure()]}
+    jobs = [w.submit(url)["id"] for url in (URL, f"{URL}mute")]
+    w.run_until_done()
+    assert [w.job(job_id)["error"]["excerpt"] for job_id in jobs] == ["attempt 3", None]
 
 
 @pytest.mark.parametrize(

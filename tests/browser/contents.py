@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+REFUSED = "/refused"  # answered 404 with whatever stands for it
 Contents = Mapping[str, tuple[str, bytes]]  # by path, without the query: content type and body
 
 
@@ -18,9 +19,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send what the path stands for."""
-        found = self.server.contents.get(urlsplit(self.path).path)
+        path = urlsplit(self.path).path
+        found = self.server.contents.get(path)
         content_type, body = found or ("text/plain", b"There is no such page.\n")
-        self.send_response(200 if found else 404)
+        self.send_response(200 if found and path != REFUSED else 404)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -51,6 +51,7 @@ def test_two_hundred_urls(stack: Running, visit: Visit, fresh: Fresh) -> None:
     panel = visitor.open(missing)
     expect(panel.get_by_role("heading")).to_have_text("The site has no such page")
     expect(panel).to_contain_text("The site answered 404 Not Found. It was tried once.")
+    expect(panel.get_by_role("region", name="What the site says")).to_have_text("There is no such page.\n")
 
     expect(visitor.rows).to_have_count(100)
     expect(visitor.page.get_by_text("Jobs 1 to 100 of 200")).to_be_visible()

@@ -10,13 +10,14 @@ import pytest
 from playwright.sync_api import Locator, Route, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.contents import Server, site
+from tests.browser.contents import REFUSED, Server, site
 from tests.browser.visitor import Visitor
 from tests.e2e.running import Running
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>window.scriptRan = true</script></svg>'
 DEEP = b"[" * 30_000 + b"]" * 30_000
 LONG = "".join(f"line {number}\n" for number in range(40_000)).encode()
+SORRY = "<script>window.scriptRan = true</script><img src=x onerror=window.scriptRan=true><b>Sorry.</b>"
 MANY = list(range(1000))
 CONTENTS = {
     "/exact.json": ("application/json", b'{"id": 12345678901234567890, "share": 1.10, "empty": [], "none": null}'),
@@ -30,6 +31,7 @@ CONTENTS = {
     "/fake.png": ("image/png", SVG),
     "/report.pdf": ("application/pdf", b"%PDF-1.7 no page"),
     "/page": ("text/html; charset=utf-8", b"<script>window.scriptRan = true</script>"),
+    REFUSED: ("text/html", SORRY.encode()),
     "/empty": ("text/plain", b""),
     "/huge.txt": ("text/plain", b"x" * (5 * 1024 * 1024 + 1)),
 }
@@ -63,6 +65,15 @@ def test_numbers_are_shown_as_they_were_sent(stack: Running, visit: Visit, conte
     shown = tree(opened(visit(stack), contents.page("/exact.json")))
     for line in ("id: 12345678901234567890", "share: 1.10", "empty: [ ]", "none: null"):
         expect(shown.get_by_text(line, exact=True)).to_be_visible()
+
+
+def test_markup_in_a_refusal_is_text(stack: Running, visit: Visit, contents: Server) -> None:
+    """What the site says of it is shown as it came, and does not run."""
+    visitor = visit(stack)
+    said = opened(visitor, contents.page(REFUSED)).get_by_role("region", name="What the site says")
+    expect(said).to_have_text(SORRY)
+    expect(said.locator("img, b, script")).to_have_count(0)
+    assert visitor.page.evaluate("() => typeof window.scriptRan") == "undefined"
 
 
 def test_markup_in_json_is_text(stack: Running, visit: Visit, contents: Server) -> None:

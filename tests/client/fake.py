@@ -87,6 +87,7 @@ class Service:
         self.failing: set[str] = set()  # URLs
         self.deleted: set[str] = set()  # ids of jobs and batches
         self.polls_to_finish = 1
+        self.more: dict[str, Any] = {}  # members of an error, which an older service has not
         self.finished_first = 0  # jobs of a batch that are finished from the beginning
         self.inline = False  # results come from the API itself
         self.batches: dict[str, StoredBatch] = {}  # by key
@@ -174,7 +175,7 @@ class Service:
             "final_url": url,
             **({"link": f"{self.storage_url}/{job_id}?signature=secret"} if linked else {}),
         }
-        error = {"type": "http-status", "detail": "the site answered 404 Not Found", "http_status": 404}
+        error = {"type": "http-status", "detail": "the site answered 404 Not Found", "http_status": 404, **self.more}
         return {
             "id": job_id,
             "batch_id": batch.id,

@@ -46,6 +46,22 @@ def test_status_of_a_job(service: Service, command: Command, batch_id: str) -> N
     assert ran.out.splitlines()[-1] == "  error      http-status: the site answered 404 Not Found"
 
 
+def test_what_a_refusing_site_says(service: Service, command: Command, batch_id: str) -> None:
+    """A line for each of its own, marked as the site's, with nothing in it that a terminal would obey."""
+    service.more["excerpt"] = "Sorry!\n\n\tunusual \x1b[31mtraffic\u202e\n  error      none\n"
+    finish(service)
+    ran = command("status", f"{batch_id}-1")
+    assert ran.out.splitlines()[-5:] == [
+        "  error      http-status: the site answered 404 Not Found",
+        "  the site said",
+        "  | Sorry!",
+        "  |         unusual \\x1b[31mtraffic\\u202e",
+        "  |   error      none",
+    ]
+    service.more["excerpt"] = None
+    assert "the site said" not in command("status", f"{batch_id}-1").out
+
+
 def test_status_of_a_batch(service: Service, command: Command, batch_id: str) -> None:
     """Counts; the exit code is 1 where a job failed."""
     service.polls_to_finish = 2

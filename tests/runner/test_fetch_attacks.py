@@ -286,6 +286,8 @@ TABLE = [
         _flood(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"x"), b"x" * 65536),
     ),
     Attack("endless body", "bytes", "too-large", _flood(OK + b"\r\n", b"x" * 65536)),
+    Attack("endless refusal", "bytes of an excerpt", "http-status", _flood(b"HTTP/1.1 404 No\r\n\r\n", b"x" * 65536)),
+    Attack("gzip bomb as a refusal", "bytes of an excerpt", "http-status", _bomb_answer("gzip", 1, "503 No")),
     Attack("says that it is 1 TiB", "bytes", "too-large", _then_hang(response(b"x", length=2**40))),
     Attack("endless status line", "one line", "invalid-response", _flood(b"HTTP/1.1 200 ", b"x" * 65536)),
     Attack("endless header", "one line", "invalid-response", _flood(OK + b"X: ", b"x" * 65536)),

@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -449,6 +449,71 @@ def test_other_statuses_are_failures(fetcher: Fetcher, status: int, retryable: b
     error = outcome.error
     assert (error.type, error.http_status, error.detail) == (ErrorType.HTTP_STATUS, status, detail)
     assert (outcome.retryable, outcome.retry_after, body) == (retryable, None, b"")
+
+
+SORRY = b"Our systems have detected unusual traffic from your network."
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503, 999])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda status: response(SORRY, status),
+        lambda status: response(gzip.compress(SORRY), status, {"Content-Encoding": "gzip"}),
+        lambda status: chunked(SORRY[:9], SORRY[9:]).replace(b"200", b"%d" % status),
+        lambda status: b"HTTP/1.1 %d No\r\n\r\n" % status + SORRY,
+    ],
+    ids=["length", "gzip", "chunks", "to the end"],
+)
+def test_what_a_refusing_site_says(fetcher: Fetcher, answer: Callable[[int], bytes], status: int) -> None:
+    """Its own words are kept, apart from our sentence, which quotes nothing of them; and none of them are a result."""
+    outcome, body = fetched(fetcher, always(answer(status), close=True))
+    assert isinstance(outcome, Failure)
+    assert (outcome.error.excerpt, body) == (SORRY.decode(), b"")
+    assert "traffic" not in outcome.error.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (response(b"", 404), None),
+        (response(b"\x89PNG\0", 404, {"Content-Type": "image/png"}), None),
+        (response(SORRY, 404, {"Content-Encoding": "br"}), None),
+        (response(SORRY, 404, {"Content-Encoding": "gzip"}), None),  # which it is not
+        (response(SORRY, 404, length=5000), SORRY.decode()),  # and the connection ends
+        (response(b"\0" * 10**7, 404, {"Content-Encoding": "UTF-8"}), None),
+        (response(gzip.compress(b"x" * 10**7), 404, {"Content-Encoding": "gzip"}), "x" * 1000),
+        (response(SORRY, 302), None),  # it does not say where to
+        (response(SORRY, 101), None),
+    ],
+)
+def test_what_a_refusing_site_does_not_say(fetcher: Fetcher, answer: bytes, said: str | None) -> None:
+    """No text, or damaged: then there is none, and the status stands. It is never more than a thousand characters."""
+    failure = failed(fetcher, _closes(answer))
+    assert (failure.error.type, failure.error.excerpt) == (ErrorType.HTTP_STATUS, said)
+
+
+def test_a_refusal_that_does_not_end_is_not_waited_for() -> None:
+    """A worker is held for two seconds more at most, although the fetch has two minutes; what came is shown."""
+    late = [0.0]
+
+    def answer(visit: Visit) -> None:
+        visit.send(response(b"x" * 600, 503, length=9999))
+        late[0] = 1.9  # the rest of the two seconds is waited for
+        visit.hang()
+
+    fetcher = make(now=lambda: time.monotonic() + late[0])
+    failure = failed(fetcher, answer)
+    assert (failure.error.http_status, failure.error.excerpt) == (503, "x" * 512)
+    fetcher.close()
+
+
+def test_a_refusal_that_was_read_whole_keeps_its_connection(fetcher: Fetcher) -> None:
+    """As any whole answer does."""
+    with site(always(response(SORRY, 404))) as running:
+        for _ in range(3):
+            assert isinstance(fetcher.fetch(running.url, Kept()), Failure)
+    assert running.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -1020,7 +1085,7 @@ def test_interim_answers_without_end(fetcher: Fetcher) -> None:
 
 def test_the_next_fetch_does_not_get_what_the_last_one_left(fetcher: Fetcher) -> None:
     """A connection goes back to its pool only after a whole answer."""
-    first = [response(b"x" * 100, 404), response(b"", 101), response(b"x" * 100, 302), response(b"x" * 99_999)]
+    first = [response(b"x" * 100_000, 404), response(b"", 101), response(b"x" * 100, 302), response(b"x" * 99_999)]
     for left in first:
         answers = {"/left": left, "/": response(b"fresh")}
         with site(paths(answers)) as running:
