@@ -13,20 +13,20 @@ import ssl
 import threading
 from collections.abc import Callable
 from functools import partial
-from http.client import HTTPResponse as HTTPClientResponse
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
 from chalicelib.jobs.addresses import AddressPolicy, refused_port, verdict
 from chalicelib.runner import failures
+from chalicelib.runner.answer import Answer
 from chalicelib.runner.deadline import Exchange, TimedSocket
 from chalicelib.runner.failures import Stopped
 from chalicelib.runner.lookup import Lookup, NoAnswer, UnknownName
@@ -88,21 +88,10 @@ class Guard:
             raise Stopped(failures.no_name_server(self.exchange.host)) from error
 
 
-class _Response(HTTPClientResponse):
-    """An answer whose head is that of the final answer: http.client alone skips no interim one but 100 (Continue)."""
-
-    def begin(self) -> None:
-        """Read heads up to the first that is not interim, such as 103 (Early Hints); RFC 9110, 15.2."""
-        super().begin()
-        while 102 <= self.status <= 199:  # 101 (Switching Protocols) would be final, if anybody had asked for it
-            self.headers = self.msg = cast(Any, None)  # or the next head is not read
-            super().begin()
-
-
 class GuardedHTTPConnection(HTTPConnection):
     """A connection to a judged address of its host."""
 
-    response_class = _Response
+    response_class = Answer  # type: ignore[assignment]  # as far as it is used
 
     def __init__(self, *args: Any, guard: Guard, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -153,22 +142,13 @@ class GuardedHTTPConnection(HTTPConnection):
         finally:
             self._served = True
 
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's own signature
-        """Read the head of the answer, whole and bounded.
+    @property
+    def is_connected(self) -> bool:
+        """Whether it may carry another request: the site has neither closed it nor sent what nobody asked for.
 
-        http.client alone would take 6.5 MB of headers, and the end of the connection for the end of the headers, so
-        that an answer cut there would be an empty document.
+        urllib3 asks the operating system, which does not see what was read along with the last answer.
         """
-        exchange = self._guard.exchange
-        exchange.in_head = True
-        try:
-            answer = super().getresponse()
-        finally:
-            exchange.in_head = False
-        if exchange.ended:
-            answer.close()
-            raise Stopped(failures.cut(answered=True))
-        return answer
+        return super().is_connected and cast(TimedSocket, self.sock).at_rest
 
     def _secured(self, name: str, until: float) -> socket.socket | TLSSocket:  # noqa: ARG002  # for https
         """The connected socket, with TLS where the scheme asks for it."""
@@ -190,10 +170,7 @@ class GuardedHTTPSConnection(GuardedHTTPConnection, HTTPSConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether it may carry another request: the site has neither closed it nor sent what nobody asked for.
-
-        urllib3 asks the operating system, which does not see what TLS has taken from it already.
-        """
+        """The same, where TLS too has taken something already."""
         return super().is_connected and not (self._tls and self._tls.unread)
 
     def _secured(self, name: str, until: float) -> socket.socket | TLSSocket:

@@ -7,17 +7,16 @@ under the deadline of the fetch that used it.
 
 from __future__ import annotations
 
-import io
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import RawIOBase
 from typing import Any, Protocol, TypeVar
 
 from chalicelib.runner import failures
 from chalicelib.runner.failures import Stopped
+from chalicelib.runner.incoming import Incoming, Source
 from chalicelib.runner.tls import TLSSocket
-
-HEAD_BYTES = 256 * 1024  # status lines and headers of one answer, `100 Continue` included
 
 T = TypeVar("T")
 
@@ -47,8 +46,6 @@ class Exchange:
     fresh: bool = False  # no kept-alive connection may be used
     reused: bool = False  # a kept-alive connection was used
     received: int = 0  # bytes of the answer so far
-    in_head: bool = False  # the answer's head is being read
-    ended: bool = False  # the site has closed the connection
     address: str | None = None  # the last one judged
     reason: str | None = None  # why it was refused
 
@@ -64,9 +61,6 @@ class Exchange:
         """One read from the socket, within the deadline."""
         count = self.within(read, sock)
         self.received += count or 0
-        self.ended = count == 0
-        if self.in_head and self.received > HEAD_BYTES:
-            raise Stopped(failures.invalid_response(f"the head of the site's answer is over {HEAD_BYTES // 1024} KiB"))
         return count
 
 
@@ -84,13 +78,15 @@ class TimedSocket:
 
     sock: socket.socket | TLSSocket
     exchanging: Exchanging
+    at_rest: bool = True  # all that was asked for was answered, and no more was received
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """The stream that http.client reads an answer from."""
-        return io.BufferedReader(_TimedReader(self.sock, self.exchanging), 16 * 1024)
+    def incoming(self) -> Incoming:
+        """What arrives from now on."""
+        return Incoming(_TimedSource(self.sock, self.exchanging))
 
     def sendall(self, data: Any) -> None:
         """Send it all, within the deadline: the timeout of sendall, unlike that of recv, is for the whole of it."""
+        self.at_rest = False
         self.exchanging.exchange.within(lambda: self.sock.sendall(data), self.sock)
 
     def settimeout(self, seconds: float | None) -> None:
@@ -105,21 +101,19 @@ class TimedSocket:
         self.sock.close()
 
 
-class _TimedReader(io.RawIOBase):
+class _TimedSource(Source):
     def __init__(self, sock: socket.socket | TLSSocket, exchanging: Exchanging) -> None:
         self._sock = sock
-        self._raw: io.RawIOBase = sock.makefile("rb", buffering=0)
+        self._raw: RawIOBase = sock.makefile("rb", buffering=0)
         self._exchanging = exchanging
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        return self._exchanging.exchange.receive(lambda: self._raw.readinto(buffer), self._sock)
-
-    def readall(self) -> bytes:
-        # A chunk of length -1 makes http.client ask for all there is, in one piece.
-        raise Stopped(failures.invalid_response("the site's answer is malformed: the length of a part is negative"))
+        count = self._exchanging.exchange.receive(lambda: self._raw.readinto(buffer), self._sock)
+        self.received += count or 0
+        return count
 
     def close(self) -> None:
         self._raw.close()

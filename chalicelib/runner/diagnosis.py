@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
-
-from requests.exceptions import InvalidHeader as RequestsInvalidHeader
-from urllib3.exceptions import InvalidChunkLength, InvalidHeader
+from http.client import HTTPException
 
 from chalicelib.runner import failures
 from chalicelib.runner.outcome import Failure
@@ -25,11 +22,10 @@ _CERTIFICATE_PROBLEMS = {
 }
 
 
-def diagnosed(error: BaseException, *, host: str, seconds: float, answered: bool, ended: bool) -> Failure:
+def diagnosed(error: BaseException, *, host: str, seconds: float, answered: bool) -> Failure:
     """What `error`, raised while a request was sent or its answer read, means to the person who submitted the URL.
 
-    `host` is how sentences call the host, `seconds` the limit of the fetch, `answered` whether any of the answer came,
-    `ended` whether the site has closed the connection.
+    `host` is how sentences call the host, `seconds` the limit of the fetch, `answered` whether any of the answer came.
     """
     for cause in _causes(error):
         match cause:
@@ -46,22 +42,11 @@ def diagnosed(error: BaseException, *, host: str, seconds: float, answered: bool
                 return failures.tls(host, "the site's TLS messages are malformed")
             case ssl.SSLError():
                 return failures.tls(host, "the site does not speak TLS, or no version of it that is safe")
-            # RemoteDisconnected is a BadStatusLine too, InvalidChunkLength an IncompleteRead.
-            case RemoteDisconnected() | ConnectionError():
-                return failures.cut(answered=answered)
-            case InvalidChunkLength():
-                return failures.invalid_response("the site's answer is malformed: the length of a part is no number")
-            case IncompleteRead():
-                return failures.cut(answered=answered)
-            case BadStatusLine():
-                return failures.invalid_response("what the site answered is not HTTP")
-            case HTTPException() | InvalidHeader() | RequestsInvalidHeader():
-                return failures.invalid_response("the head of the site's answer is malformed or too long")
-            case ValueError():
+            case HTTPException() | ValueError():
                 break
             case OSError():
                 return failures.cut(answered=answered)
-    return failures.cut(answered=answered) if ended else failures.invalid_response("the site's answer is malformed")
+    return failures.invalid_response("the site's answer is malformed")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

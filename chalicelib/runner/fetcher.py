@@ -228,7 +228,6 @@ class Fetcher:
             host=exchange.host,
             seconds=self._limits.total_seconds,
             answered=exchange.received > 0,
-            ended=exchange.ended,
         )
 
     def _log_hop(self, url: str, address: str | None, verdict: str, reason: str | None) -> None:

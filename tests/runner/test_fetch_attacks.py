@@ -30,6 +30,7 @@ import trustme
 
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.head import HEAD_BYTES
 from chalicelib.runner.outcome import Fetched
 from tests.runner.sites import Answer, Dropped, Visit, entry, response, site
 from tests.runner.tls_records import CIPHER_CHANGE, HANDSHAKE, HELLO_REQUEST, TICKET, WARNING, Records
@@ -190,6 +191,13 @@ def _around(pause: float) -> Answer:
     return answer
 
 
+def _head(*headers: bytes, before: bytes = b"") -> Answer:
+    """An answer without a body, whose head is within the limit."""
+    head = before + OK + b"Content-Length: 0\r\n" + b"".join(header + b"\n" for header in headers) + b"\r\n"
+    assert len(head) <= HEAD_BYTES
+    return lambda visit: visit.send(head)
+
+
 SERVER_HELLO = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03"
 
 TABLE = [
@@ -289,18 +297,28 @@ TABLE = [
     Attack("endless refusal", "bytes of an excerpt", "http-status", _flood(b"HTTP/1.1 404 No\r\n\r\n", b"x" * 65536)),
     Attack("gzip bomb as a refusal", "bytes of an excerpt", "http-status", _bomb_answer("gzip", 1, "503 No")),
     Attack("says that it is 1 TiB", "bytes", "too-large", _then_hang(response(b"x", length=2**40))),
-    Attack("endless status line", "one line", "invalid-response", _flood(b"HTTP/1.1 200 ", b"x" * 65536)),
-    Attack("endless header", "one line", "invalid-response", _flood(OK + b"X: ", b"x" * 65536)),
+    Attack("endless status line", "size of the head", "invalid-response", _flood(b"HTTP/1.1 200 ", b"x" * 65536)),
+    Attack("endless header", "size of the head", "invalid-response", _flood(OK + b"X: ", b"x" * 65536)),
     Attack(
         "headers of 60 KiB each", "size of the head", "invalid-response", _flood(OK, b"X: " + b"y" * 61_000 + b"\r\n")
     ),
     Attack(
         "endless 100 Continue", "size of the head", "invalid-response", _flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
     ),
+    Attack("endless header without a colon", "size of the head", "invalid-response", _flood(OK, b"x" * 65536)),
+    Attack("43,000 headers", "none needed", "fetched", _head(*(b"%x:" % number for number in range(43_000)))),
+    Attack("32,000 equal headers", "none needed", "fetched", _head(*[b"ETag:"] * 32_000)),
+    Attack("a header of 85,000 lines", "none needed", "fetched", _head(b"ETag:", *[b" "] * 85_000)),
+    Attack("a header of 250,000 elements", "none needed", "fetched", _head(b"Connection:" + b"," * 250_000)),
+    Attack("white space in the head", "none needed", "fetched", _head(b"X" + b" " * 250_000 + b"x:")),
+    Attack("9,000 interim answers", "none needed", "fetched", _head(before=b"HTTP/1.1 103 Early Hints\r\n\r\n" * 9000)),
     Attack("endless chunk size", "one line", "invalid-response", _flood(CHUNKED, b"0" * 65536)),
+    Attack("endless chunk extension", "one line", "invalid-response", _flood(CHUNKED + b"1;", b"x" * 65536)),
     Attack("a chunk of length -1", "none is read", "invalid-response", _flood(CHUNKED + b"-1\r\n", b"x" * 65536)),
     Attack("chunks of one byte", "total seconds", "timeout", _flood(CHUNKED, b"1\r\nx\r\n")),
-    Attack("chunk trailers for ever", "total seconds", "timeout", _flood(CHUNKED + b"0\r\n", b"X: y\r\n")),
+    Attack(
+        "chunk trailers for ever", "size of the trailers", "invalid-response", _flood(CHUNKED + b"0\r\n", b"X: y\r\n")
+    ),
     Attack("cookies", "none needed", "fetched", lambda visit: visit.send(_cookies())),
 ]
 

@@ -1,0 +1,139 @@
+"""The head of an answer: its status, and those of its headers that are used.
+
+Every header that can be read counts, and a line that cannot is passed over, as browsers do. But where readers could
+differ over the status, or over where the body ends, the answer is refused (RFC 9112, 2.2, 4 and 5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from chalicelib.runner import failures
+from chalicelib.runner.failures import Stopped
+from chalicelib.runner.headers import READ
+from chalicelib.runner.incoming import Incoming
+
+HEAD_BYTES = 256 * 1024  # status line and headers of one answer, with those of interim answers before it
+
+_HTTP = b"HTTP/"
+_STATUS_LINE = re.compile(rb"1\.([01])[ \t]+([1-9][0-9]{2})(?:[ \t][^\0\r]*)?\r?\n")
+_NO_TOKEN = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_WHITE, _END = b" \t", b" \t\r\n"
+_EMPTY = (b"\r\n", b"\n")
+
+_LENGTH, _CODING, _CONNECTION = "content-length", "transfer-encoding", "connection"
+_FRAMING = frozenset({_LENGTH.encode(), _CODING.encode()})
+# Of the others only the lines are looked at: 87,000 headers fit into a head, and would take 50 MB to keep.
+_USED = frozenset(name.encode() for name in (*READ, _LENGTH, _CODING, _CONNECTION))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a final answer."""
+
+    status: int  # 101, or 200 to 999
+    minor: int  # of the version, HTTP/1.<minor>
+    fields: list[tuple[str, str]]  # name in lower case, value as Latin-1; in the order sent
+
+    @property
+    def lengths(self) -> list[str]:
+        """What Content-Length says, each element of each."""
+        return self._elements(_LENGTH)
+
+    @property
+    def codings(self) -> list[str]:
+        """What Transfer-Encoding says, in lower case."""
+        return self._elements(_CODING)
+
+    @property
+    def connection(self) -> list[str]:
+        """What Connection says, in lower case."""
+        return self._elements(_CONNECTION)
+
+    @property
+    def others(self) -> Iterator[tuple[str, str]]:
+        """The headers that are about the body, not about how it is sent."""
+        return (field for field in self.fields if field[0] not in (_LENGTH, _CODING, _CONNECTION))
+
+    def _elements(self, name: str) -> list[str]:
+        values = [value for each, value in self.fields if each == name]
+        return [element.strip(" \t").lower() for value in values for element in value.split(",")]
+
+
+def read_head(incoming: Incoming) -> Head:
+    """The first head that is not interim, such as 103 (Early Hints); RFC 9110, 15.2.
+
+    Raises Stopped where what comes is none, is over HEAD_BYTES or ends early.
+    """
+    while True:
+        minor, status = _status(incoming)
+        fields = _fields(_lines(incoming))
+        if status == 101 or status >= 200:  # 101 is final, and nobody asked for it
+            return Head(status, minor, fields)
+
+
+def malformed(what: str) -> Stopped:
+    """The failure of an answer that readers could take for different things; `what` ends the sentence."""
+    return Stopped(failures.invalid_response(f"the site's answer is malformed: {what}"))
+
+
+def _status(incoming: Incoming) -> tuple[int, int]:
+    """The minor version and the status. What is no HTTP is known by its first bytes: there may be no line."""
+    start = incoming.line(len(_HTTP))
+    if start != _HTTP and _HTTP.startswith(start):
+        raise Stopped(failures.cut(answered=incoming.taken > 0))
+    found = _STATUS_LINE.fullmatch(_line(incoming)) if start == _HTTP else None
+    if not found:
+        raise Stopped(failures.invalid_response("what the site answered is not HTTP"))
+    return int(found[1]), int(found[2])
+
+
+def _lines(incoming: Incoming) -> list[bytes]:
+    """The lines up to the empty one."""
+    lines = []
+    while (line := _line(incoming)) not in _EMPTY:
+        lines.append(line)
+    whole = b"".join(lines)
+    if b"\0" in whole or whole.count(b"\r") != whole.count(b"\r\n"):  # some readers end a line there
+        raise malformed("its head holds a NUL, or a CR within a line")
+    return lines
+
+
+def _line(incoming: Incoming) -> bytes:
+    """The next line with its end, which may be a bare LF."""
+    line = incoming.line(max(HEAD_BYTES + 1 - incoming.taken, 0))
+    if incoming.taken > HEAD_BYTES:
+        raise Stopped(failures.invalid_response(f"the head of the site's answer is over {HEAD_BYTES // 1024} KiB"))
+    if not line.endswith(b"\n"):
+        raise Stopped(failures.cut(answered=True))
+    return line
+
+
+def _fields(lines: Iterable[bytes]) -> list[tuple[str, str]]:
+    """Those of _USED. The lines that continue one are joined to it (RFC 9112, 5.2)."""
+    fields: list[tuple[bytes, list[bytes]]] = []
+    name, parts = None, [b""]
+    for line in lines:
+        if line[0] in _WHITE:
+            if name is None or name in _FRAMING:
+                raise malformed("a line of its head continues none that may be continued")
+            parts.append(line.strip(_END))
+        else:
+            name, value = _field(line)
+            parts = [value]
+            if name in _USED:
+                fields.append((name, parts))
+    return [(name.decode(), b" ".join(parts).strip(_WHITE).decode("latin-1")) for name, parts in fields]
+
+
+def _field(line: bytes) -> tuple[bytes, bytes]:
+    """Name in lower case, and value. A name that is none, to be passed over, is not in _USED."""
+    sent, colon, value = line.partition(b":")
+    name = sent.lower()
+    if name not in _USED and _NO_TOKEN.search(name):
+        if _NO_TOKEN.sub(b"", name) in _FRAMING:
+            raise malformed("a header that says where its body ends is misspelt")
+        name = name.rstrip(_WHITE)
+    return (name if colon else b""), value.strip(_END)
