@@ -26,7 +26,7 @@ _EMPTY = (b"\r\n", b"\n")
 _LENGTH, _CODING, _CONNECTION = "content-length", "transfer-encoding", "connection"
 _FRAMING = frozenset({_LENGTH.encode(), _CODING.encode()})
 # Of the others only the lines are looked at: 87,000 headers fit into a head, and would take 50 MB to keep.
-_USED = frozenset(name.encode() for name in (*READ, _LENGTH, _CODING, _CONNECTION))
+_USED = {name.encode(): name for name in (*READ, _LENGTH, _CODING, _CONNECTION)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +90,12 @@ def _status(incoming: Incoming) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _lines(incoming: Incoming) -> list[bytes]:
+def _lines(incoming: Incoming) -> Iterator[bytes]:
     """The lines up to the empty one."""
-    lines = []
     while (line := _line(incoming)) not in _EMPTY:
-        lines.append(line)
-    whole = b"".join(lines)
-    if b"\0" in whole or whole.count(b"\r") != whole.count(b"\r\n"):  # some readers end a line there
-        raise malformed("its head holds a NUL, or a CR within a line")
-    return lines
+        if b"\r" in line[:-2] or b"\0" in line:  # some readers end a line there
+            raise malformed("its head holds a NUL, or a CR within a line")
+        yield line
 
 
 def _line(incoming: Incoming) -> bytes:
@@ -113,7 +110,7 @@ def _line(incoming: Incoming) -> bytes:
 
 def _fields(lines: Iterable[bytes]) -> list[tuple[str, str]]:
     """Those of _USED. The lines that continue one are joined to it (RFC 9112, 5.2)."""
-    fields: list[tuple[bytes, list[bytes]]] = []
+    fields: list[tuple[str, list[bytes]]] = []
     name, parts = None, [b""]
     for line in lines:
         if line[0] in _WHITE:
@@ -124,8 +121,8 @@ def _fields(lines: Iterable[bytes]) -> list[tuple[str, str]]:
             name, value = _field(line)
             parts = [value]
             if name in _USED:
-                fields.append((name, parts))
-    return [(name.decode(), b" ".join(parts).strip(_WHITE).decode("latin-1")) for name, parts in fields]
+                fields.append((_USED[name], parts))
+    return [(used, b" ".join(parts).strip(_WHITE).decode("latin-1")) for used, parts in fields]
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
