@@ -9,7 +9,9 @@ from email.utils import parsedate_to_datetime
 
 KEPT = ("ETag", "Last-Modified", "Content-Language", "Cache-Control", "Date")
 # All that a fetch reads of a head, in lower case, besides what frames the body.
-READ = frozenset(name.lower() for name in (*KEPT, "Content-Type", "Content-Encoding", "Location", "Retry-After"))
+READ = frozenset(
+    name.lower() for name in (*KEPT, "Content-Type", "Content-Encoding", "Content-Range", "Location", "Retry-After")
+)
 MAX_VALUE = 1024  # characters
 MAX_CONTENT_TYPE = 255
 UNKNOWN_TYPE = "application/octet-stream"
