@@ -33,7 +33,9 @@ from chalicelib.runner.lookup import Lookup
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_SMALL_PIECE = 512  # bytes of an excerpt at a time: what came of one is lost where the site keeps silent within it
+_SMALL_PIECE = (
+    512  # bytes of an excerpt at a time: what came of one is lost where it is cut, or the site keeps silent within it
+)
 LONGEST_HOP = 16384  # characters of a redirect's target; twice what may be submitted
 
 _LOG = logging.getLogger("fetch_queue.fetch")
