@@ -49,12 +49,14 @@ class Framing:
 def framing_of(head: Head) -> Framing:
     """What RFC 9112, 6.3, says of an answer to a GET. Raises Stopped for a head that says nothing certain."""
     length, chunked = _length(head.lengths), _is_chunked(head)
-    both = chunked and length is not None  # Transfer-Encoding overrides, and the connection is closed
+    both = bool(head.codings) and length is not None
+    if both and not chunked:  # curl reads to the end then, Chromium so many bytes
+        raise malformed("it gives a length, and a coding that has none")
     stays = "close" not in head.connection and (head.minor > 0 or "keep-alive" in head.connection)
     if head.status in (101, 204, 304):  # never a body, so that one that is announced must not be the next answer
         return Framing(chunked=False, length=0, closes=not stays or head.status == 101 or chunked or bool(length))
     if chunked:
-        return Framing(chunked=True, length=None, closes=not stays or both)
+        return Framing(chunked=True, length=None, closes=not stays or both)  # Transfer-Encoding overrides
     return Framing(chunked=False, length=length, closes=not stays or length is None)
 
 

@@ -220,9 +220,10 @@ def test_http_1_0_knows_no_transfer_coding(fetcher: Fetcher) -> None:
 
 @pytest.mark.parametrize("coding", ["identity", "Identity "])
 def test_the_identity_coding_is_none(fetcher: Fetcher, coding: str) -> None:
-    """HTTP/1.1 had it until 2014, and old sites send it."""
-    head = OK + f"Transfer-Encoding: {coding}\r\nContent-Length: 5\r\n\r\n".encode()
-    assert fetched(fetcher, head + b"hello")[1] == b"hello"
+    """HTTP/1.1 had it until 2014, and old sites send it. With a length too, curl and Chromium would differ."""
+    head = OK + f"Transfer-Encoding: {coding}\r\n".encode()
+    assert fetched(fetcher, always(head + b"\r\nhello", close=True))[1] == b"hello"
+    refused(fetcher, head + b"Content-Length: 3\r\n\r\nhello", "malformed: it gives a length, and a coding")
 
 
 @pytest.mark.parametrize(
