@@ -163,8 +163,9 @@ class Runner:
                 self._leave(queue, delivery, end)
             return isinstance(end, Done)
 
-        # Who joins goes before what was started, to share it while it stands.
-        in_order = sorted(deliveries, key=lambda delivery: delivery in started)
+        # Who joins goes before what was started, to share it while it stands; a message that came twice goes after it.
+        begun = {delivery.message for delivery in started}
+        in_order = sorted(deliveries, key=lambda delivery: delivery.message in begun)
         done = self._parallel(handle, in_order)
         self._metrics.flush()
         return [delivery.message_id for delivery, is_done in zip(in_order, done, strict=True) if not is_done]
@@ -185,6 +186,8 @@ class Runner:
             if delivery.message is None:
                 continue
             match decide(first[delivery.message], now=now, rules=self._rules):
+                case decisions.Start(job) if job in started.values():
+                    pass  # the message came twice
                 case decisions.Start(job) if job.url_key in {other.url_key for other in started.values()}:
                     repeats.append(delivery.message)
                 case decisions.Start(job):

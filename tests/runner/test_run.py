@@ -95,6 +95,17 @@ def test_no_attempt_is_begun_without_the_time_for_it(w: World) -> None:
     assert w.run() == []
 
 
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_message_that_comes_twice_in_one_invocation(w: World, others: int) -> None:
+    """As when a submission is sent again with its key: both need nothing more when the job has ended."""
+    job_id = w.submit(URL, "k")["id"]
+    w.submit(URL, "k")
+    for _ in range(others):
+        w.submit(URL)
+    assert w.run() == []
+    assert (w.job(job_id)["status"], w.site.requests[URL]) == ("succeeded", 1)
+
+
 @pytest.mark.parametrize("urls", [[URL], [URL, URL + "b"]])
 def test_no_request_is_sent_when_the_start_took_the_time_for_it(w: World, urls: list[str]) -> None:
     """The fetch was begun, and the worker might not see its end: another one makes the request."""
