@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+# First of all headers, so that it stands before most cuts: without it the client may send the next request on this
+# connection before it sees the FIN, and that request fails without having been heard.
+CLOSE = "Connection: close"
+
 
 @dataclass
 class Cutting:
@@ -60,7 +64,7 @@ def _serve(listener: socket.socket, told: Cutting) -> None:
 
 def answer(body: bytes, *headers: str, status: str = "200 OK", crc32: bool = False) -> bytes:
     """A whole answer, with its length."""
-    given = [f"Content-Length: {len(body)}", *headers]
+    given = [CLOSE, f"Content-Length: {len(body)}", *headers]
     if crc32:
         given.append(f"x-amz-crc32: {zlib.crc32(body)}")
     return "\r\n".join([f"HTTP/1.1 {status}", *given, "", ""]).encode() + body
@@ -70,7 +74,7 @@ def chunked(body: bytes) -> bytes:
     """A whole answer in two chunks."""
     half = len(body) // 2
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:half], body[half:], b""))
-    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+    return f"HTTP/1.1 200 OK\r\n{CLOSE}\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + chunks
 
 
 def cuts(whole: bytes) -> list[int]:
