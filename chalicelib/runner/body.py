@@ -25,6 +25,7 @@ _GZIP_TYPES = frozenset({"application/gzip", "application/x-gzip", "application/
 _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")  # RFC 1952, 2.3: magic, deflate, flags
 _HEAD_BYTES = 4  # that it takes to tell
 _SHORTEST_MEMBER = 20  # bytes: head, an empty block, trailer
+_CHECKSUM_BYTES = 4  # of the zlib format; some servers send it after a bare stream, too
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r")
 _MORE_CONTROLS = re.compile("[\x80-\x9f]")
 
@@ -66,9 +67,9 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str], tick: Callable[[], 
 
 
 def _inflated(pieces: Iterable[bytes], tick: Callable[[], object], *, zlib_only: bool) -> Iterator[bytes]:
-    """One coding undone. What follows a gzip member and is no other is ignored, as all clients do."""
+    """One coding undone. What follows a stream with a checksum, and is no gzip member, is ignored as all clients do."""
     member = None  # the current one
-    members, waiting, over = 0, b"", False
+    members, waiting, over, bare = 0, b"", False, False
     for piece in pieces:
         waiting += piece
         while not over and waiting:
@@ -77,14 +78,18 @@ def _inflated(pieces: Iterable[bytes], tick: Callable[[], object], *, zlib_only:
                 if len(waiting) < (_HEAD_BYTES if members else 2):
                     break  # for the next piece
                 over = bool(members) and (zlib_only or not _MEMBER.match(waiting))
-                member = None if over else _Member(_engine(waiting, zlib_only=zlib_only))
+                if not over:
+                    bare = zlib_only and not _is_zlib(waiting)
+                    member = _Member(_engine(zlib_only=zlib_only, bare=bare))
                 continue
             if out := member.step(waiting):
                 yield out
             waiting = member.left
             if member.engine.eof:
                 member, members = None, members + 1
-        if over:
+        if bare and members and len(waiting) > _CHECKSUM_BYTES:
+            raise Undecodable  # nothing else tells a bare stream from bytes that are in no coding
+        if over and not bare:
             waiting = b""  # read to the end, so that the connection can be kept
     while member and (out := member.step(b"")):  # what it took in and had no room for
         tick()
@@ -123,12 +128,15 @@ class _Member:
         return self._taken < _SHORTEST_MEMBER and not self._brought
 
 
-def _engine(start: bytes, *, zlib_only: bool) -> zlib._Decompress:
+def _is_zlib(start: bytes) -> bool:
+    # "deflate" means the zlib format (RFC 9110, 8.4.1.2), but some servers send the bare stream. RFC 1950, 2.2.
+    return start[0] & 0x0F == 8 and (start[0] << 8 | start[1]) % 31 == 0
+
+
+def _engine(*, zlib_only: bool, bare: bool) -> zlib._Decompress:
     if not zlib_only:
         return zlib.decompressobj(16 + zlib.MAX_WBITS)
-    # "deflate" means the zlib format (RFC 9110, 8.4.1.2), but some servers send the bare stream. RFC 1950, 2.2.
-    is_zlib = start[0] & 0x0F == 8 and (start[0] << 8 | start[1]) % 31 == 0
-    return zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+    return zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS)
 
 
 class Tally:

@@ -121,3 +121,17 @@ def test_the_last_member_cut(members: list[tuple[bytes, int]], step: int, data: 
     else:
         with pytest.raises(CutShort):
             body(sent, "gzip", step)
+
+
+@pytest.mark.parametrize(("after", "whole"), [(b"", True), (b"\0" * 4, True), (b"\0" * 5, False), (b"1234567", False)])
+@given(st.binary(min_size=1, max_size=50), st.data())
+def test_what_follows_a_bare_stream(after: bytes, whole: bool, sent: bytes, data: st.DataObject) -> None:
+    """A checksum at most: it has none of its own, and bytes that are in no coding begin like one now and then."""
+    stream = deflated(sent, -15) + after
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=4)))
+    pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    if whole:
+        assert b"".join(decoded(pieces, ["deflate"], lambda: None)) == sent
+    else:
+        with pytest.raises(Undecodable):
+            list(decoded(pieces, ["deflate"], lambda: None))

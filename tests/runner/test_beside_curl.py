@@ -1,0 +1,16 @@
+"""The fetcher beside curl, on random answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.runner.beside_curl import compare, version
+
+
+@pytest.mark.skipif(not version(), reason="curl is not installed, and nothing else says what it would store")
+def test_nothing_is_stored_that_curl_does_not_store() -> None:
+    """But by the decisions that the README names; `python -m tests.runner.beside_curl` compares ten times as many."""
+    result = compare(1000, seed=2)
+    print(version(), result.counts)
+    assert not result.unexplained, "\n".join(result.unexplained)
+    assert result.compared > 600, result.counts
