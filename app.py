@@ -15,7 +15,7 @@ app = Chalice(app_name="fetch-queue")
 if function_role() != "runner":
     from chalicelib.api import serve
 
-    serve.register(app, wiring.service)
+    serve.register(app, wiring.api)
 
 
 @app.on_sqs_message(queue="Jobs", batch_size=10)

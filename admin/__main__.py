@@ -15,9 +15,9 @@ from admin import arguments, table
 from admin.quotas import Quota, Quotas
 from admin.table import Place
 from admin.tokens import DAY_MS, Tokens
-from chalicelib.api.access import REMEMBERED_MS
 from chalicelib.api.render import timestamp
 from chalicelib.jobs.access import LOCAL_TENANT, UNLIMITED, Span, Token
+from chalicelib.service.access import REMEMBERED_MS
 from chalicelib.settings import DEV
 from deployment.errors import DeploymentError
 

@@ -16,7 +16,7 @@ from chalicelib.jobs import access
 from chalicelib.jobs.access import ID_BYTES, SECRET_BYTES, Token
 from chalicelib.storage import items
 from chalicelib.storage.calls import Patience
-from chalicelib.storage.table import READ_LIMIT
+from chalicelib.storage.rows import READ_LIMIT
 from deployment.account import said_in_a_line
 from deployment.errors import DeploymentError
 

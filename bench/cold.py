@@ -23,7 +23,7 @@ def ours() -> Answers:
     import app
     from chalicelib import wiring
 
-    wiring.service()
+    wiring.api()
     answers: Answers = app.app
     return answers
 

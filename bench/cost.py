@@ -32,10 +32,10 @@ from bench.peers.errors import told
 from bench.prices import APART, GIB, MILLION, MONTH_DAYS, PRICES, Bill, Unit
 from bench.tables import Table, machine
 from bench.units import Compared, Tally
-from chalicelib.api.read import PAGE
 from chalicelib.api.routes import BATCH_POLL_SECONDS, JOB_POLL_SECONDS, first_batch_poll
+from chalicelib.service.read import PAGE
 from chalicelib.settings import Settings
-from chalicelib.storage.table import WRITE_LIMIT
+from chalicelib.storage.rows import WRITE_LIMIT
 from local_stack.environment import KEY, REGION, applied, scrubbed
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ ROUNDS = 20  # single jobs, in each of the grown tables
 # What is assumed of AWS and of the sites, where nothing here can measure it
 FETCH_SECONDS = 0.5  # a site's answer; the ten of an invocation at the same time
 CALL_SECONDS = 0.010  # from a function to DynamoDB, SQS or S3 and back
-LONG_POLL_SECONDS = 1.0  # between two readings of a GET with ?wait=: chalicelib.api.read.await_job
+LONG_POLL_SECONDS = 1.0  # between two readings of a GET with ?wait=: chalicelib.service.read.await_job
 DELIVERY_SECONDS = 0.1  # from the queue to a warm function
 VCPU_MB = 1769  # memory that brings one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 FIRST_POLLERS, POLLERS_PER_MINUTE = 5, 300  # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html

@@ -27,10 +27,10 @@ from chalice.app import Chalice
 from chalice.local import LambdaEventConverter, RouteMatcher
 
 from bench.units import Meter, Tally
-from chalicelib.api.read import PAGE
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.runner.fetcher import Fetcher, Limits
 from chalicelib.runner.outcome import Failure, Fetched, Sink
+from chalicelib.service.read import PAGE
 from chalicelib.wiring import API_THREADS, RUNNER_THREADS, client_config
 from local_stack import emulator, sockets
 from local_stack.environment import HOST, KEY, REGION

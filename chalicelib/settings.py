@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from chalicelib.jobs.errors import FetchQueueError
+
 STAGES = ("dev", "prod")
 DEV = "dev"
 WAIT_MARGIN_SECONDS = 5  # for the readings before and after a wait
@@ -19,7 +21,7 @@ _DAY_SECONDS = 24 * 60 * 60
 _DAY_MS = _DAY_SECONDS * 1000
 
 
-class SettingsError(Exception):
+class SettingsError(FetchQueueError):
     """The environment does not describe a service that keeps its promises; the text lists what is broken."""
 
 

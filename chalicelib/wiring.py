@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chalicelib import settings as settings_module
@@ -16,13 +17,16 @@ from chalicelib.jobs.decide import Rules
 from chalicelib.jobs.ids import RANDOM_BYTES
 from chalicelib.metrics import Metrics
 from chalicelib.settings import LAMBDA_RUNTIME_PORT, Settings
-from chalicelib.storage.protocol import Terms
+from chalicelib.storage.terms import Terms
 
 if TYPE_CHECKING:
     from botocore.config import Config
 
-    from chalicelib.api.service import Service
-    from chalicelib.runner.run import Runner
+    from chalicelib.api.api import Api
+    from chalicelib.runner.attempt import Fetches
+    from chalicelib.runner.invocation import Runner
+    from chalicelib.service.service import Service
+    from chalicelib.storage.calls import Parallel, Patience
     from chalicelib.storage.table import Table
 
 T = TypeVar("T")
@@ -38,75 +42,114 @@ def settings() -> Settings:
     return settings_module.from_environment()
 
 
-@functools.cache
-def service() -> Service:
-    """What the API works with."""
-    from chalicelib.api.access import Gate
-    from chalicelib.api.service import Service
-    from chalicelib.jobs.access import Span
-    from chalicelib.storage.access import AccessTable
-    from chalicelib.storage.bucket import Bucket
-    from chalicelib.storage.queue import Queue
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a process has from outside: AWS, time, and chance. Times are milliseconds, lengths of time seconds."""
 
+    client: Callable[[str], Any]  # of an AWS service, by its name
+    parallel: Parallel
+    patience: Patience | None = None  # with throttles and conflicts; None is the default
+    clock: Callable[[], int]
+    sleep: Callable[[float], object]
+    new_id: Callable[[], str]
+    random: Callable[[], float]
+    metrics: Metrics
+
+
+@functools.cache
+def api() -> Api:
+    """What the API works with, in this process."""
     s = settings()
-    parallel = Threads(API_THREADS)
-    access = AccessTable(_client("dynamodb"), s.table_name)
-    limits = {Span.MINUTE: s.quota_urls_per_minute, Span.DAY: s.quota_urls_per_day}
-    return Service(
-        access=access,
-        gate=Gate(access, _clock, everybodys=limits, is_open=s.open),
-        table=_table(parallel),
-        queue=Queue(_client("sqs"), s.queue_url, parallel=parallel),
-        bucket=Bucket(_client("s3"), s.bucket_name, parallel=parallel),
-        addresses=address_policy(s),
-        most_wait=s.wait_seconds,
-        batch_lease=s.batch_lease_seconds * 1000,
-        local=s.local,
-        origins=s.origins,
-        clock=_clock,
-        sleep=time.sleep,
-        new_id=lambda: secrets.token_hex(RANDOM_BYTES),
-        metrics=Metrics("api", enabled=bool(s.aws_lambda_function_name)),
-    )
+    return make_api(s, make_service(s, _outside("api", API_THREADS), address_policy(s)))
 
 
 @functools.cache
 def runner() -> Runner:
-    """What runs jobs."""
+    """What runs jobs, in this process."""
     from chalicelib.runner.fetcher import Fetcher, Limits
-    from chalicelib.runner.run import RetryPolicy, Runner
+
+    s = settings()
+    limits = Limits(
+        connect_seconds=s.connect_seconds,
+        total_seconds=s.fetch_seconds,
+        max_bytes=s.max_body_bytes,
+        max_redirects=s.max_redirects,
+    )
+    fetcher = Fetcher(limits=limits, policy=address_policy(s), user_agent=user_agent(s))
+    return make_runner(s, _outside("runner", RUNNER_THREADS), fetcher)
+
+
+def make_api(s: Settings, service: Service) -> Api:
+    """What the API works with."""
+    from chalicelib.api.api import Api
+
+    return Api(service=service, most_wait=s.wait_seconds, local=s.local, origins=s.origins)
+
+
+def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Service:
+    """What the use cases work with."""
+    from chalicelib.jobs.access import Span
+    from chalicelib.service.access import Gate
+    from chalicelib.service.service import Service
+    from chalicelib.storage.access import AccessTable
     from chalicelib.storage.bucket import Bucket
     from chalicelib.storage.queue import Queue
 
-    s = settings()
-    parallel = Threads(RUNNER_THREADS)
-    fetcher = Fetcher(
-        limits=Limits(
-            connect_seconds=s.connect_seconds,
-            total_seconds=s.fetch_seconds,
-            max_bytes=s.max_body_bytes,
-            max_redirects=s.max_redirects,
-        ),
-        policy=address_policy(s),
-        user_agent=user_agent(s),
+    parallel, patience = outside.parallel, outside.patience
+    access = AccessTable(outside.client("dynamodb"), s.table_name, patience=patience)
+    limits = {Span.MINUTE: s.quota_urls_per_minute, Span.DAY: s.quota_urls_per_day}
+    return Service(
+        access=access,
+        gate=Gate(access, outside.clock, default_limits=limits, is_open=s.open),
+        table=_table(s, outside),
+        queue=Queue(outside.client("sqs"), s.queue_url, parallel=parallel, patience=patience),
+        bucket=Bucket(outside.client("s3"), s.bucket_name, parallel=parallel),
+        addresses=addresses,
+        batch_lease=s.batch_lease_seconds * 1000,
+        clock=outside.clock,
+        sleep=outside.sleep,
+        new_id=outside.new_id,
+        metrics=outside.metrics,
     )
-    return Runner(
-        table=_table(parallel),
-        queue=Queue(_client("sqs"), s.queue_url),
-        dead_letters=Queue(_client("sqs"), s.dead_letter_queue_url),
-        bucket=Bucket(_client("s3"), s.bucket_name),
+
+
+def make_runner(s: Settings, outside: Outside, fetcher: Fetches) -> Runner:
+    """What runs jobs, by a fetcher."""
+    from chalicelib.runner.attempt import Attempts
+    from chalicelib.runner.fetch_messages import FetchMessages
+    from chalicelib.runner.invocation import Runner
+    from chalicelib.runner.retry import RetryPolicy
+    from chalicelib.storage.bucket import Bucket
+    from chalicelib.storage.queue import FetchMessage, Queue
+
+    clock, metrics = outside.clock, outside.metrics
+    table = _table(s, outside)
+    bucket = Bucket(outside.client("s3"), s.bucket_name)
+    retries = RetryPolicy(
+        fetch_seconds=s.fetch_seconds,
+        margin_seconds=s.margin_seconds,
+        backoff_seconds=s.backoff_seconds,
+        backoff_cap_seconds=s.backoff_cap_seconds,
+        visibility_seconds=s.visibility_seconds,
+    )
+    attempts = Attempts(
+        table=table,
+        bucket=bucket,
         fetcher=fetcher,
-        retries=RetryPolicy(
-            fetch_seconds=s.fetch_seconds,
-            margin_seconds=s.margin_seconds,
-            backoff_seconds=s.backoff_seconds,
-            backoff_cap_seconds=s.backoff_cap_seconds,
-            visibility_seconds=s.visibility_seconds,
-        ),
-        clock=_clock,
-        random=random.random,
-        parallel=parallel,
-        metrics=Metrics("runner", enabled=bool(s.aws_lambda_function_name)),
+        retries=retries,
+        clock=clock,
+        random=outside.random,
+        metrics=metrics,
+    )
+    fetches = FetchMessages(table=table, bucket=bucket, attempts=attempts, clock=clock, metrics=metrics)
+    return Runner(
+        handlers={FetchMessage.kind: fetches},
+        queue=Queue(outside.client("sqs"), s.queue_url, patience=outside.patience),
+        dead_letters=Queue(outside.client("sqs"), s.dead_letter_queue_url, patience=outside.patience),
+        retries=retries,
+        clock=clock,
+        parallel=outside.parallel,
+        metrics=metrics,
     )
 
 
@@ -195,13 +238,24 @@ def client_config(name: str) -> Config:
     )
 
 
-def _table(parallel: Threads) -> Table:
+def _table(s: Settings, outside: Outside) -> Table:
     from chalicelib.storage.table import Table
 
-    s = settings()
     rules = Rules(window=s.window_ms, retention=s.retention_ms, max_attempts=s.max_attempts, skew=s.skew_seconds * 1000)
     terms = Terms(rules=rules, lease=s.lease_ms)
-    return Table(_client("dynamodb"), s.table_name, terms, parallel=parallel)
+    return Table(outside.client("dynamodb"), s.table_name, terms, parallel=outside.parallel, patience=outside.patience)
+
+
+def _outside(role: str, threads: int) -> Outside:
+    return Outside(
+        client=_client,
+        parallel=Threads(threads),
+        clock=_clock,
+        sleep=time.sleep,
+        new_id=lambda: secrets.token_hex(RANDOM_BYTES),
+        random=random.random,
+        metrics=Metrics(role, enabled=bool(settings().aws_lambda_function_name)),
+    )
 
 
 def _clock() -> int:

@@ -36,7 +36,7 @@ def main() -> None:
     import app  # here, not above: it reads the environment that was judged just now
     from chalicelib import wiring
 
-    wiring.service()  # clients must not be made by several threads at once, and on Lambda never are
+    wiring.api()  # clients must not be made by several threads at once, and on Lambda never are
     server = chalice_server.make(
         app.app,
         listener,

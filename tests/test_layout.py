@@ -15,12 +15,13 @@ PACKAGE = ROOT / "chalicelib"
 MAY_IMPORT = {
     "jobs": {"jobs"},
     "storage": {"jobs", "storage"},
-    "api": {"jobs", "storage", "metrics", "api"},
+    "service": {"jobs", "storage", "metrics", "service"},
+    "api": {"jobs", "storage", "service", "metrics", "api"},
     "runner": {"jobs", "storage", "logs", "metrics", "runner"},
-    "settings": set(),
+    "settings": {"jobs"},
     "logs": set(),
     "metrics": set(),
-    "wiring": {"settings", "metrics", "jobs", "storage", "api", "runner"},
+    "wiring": {"settings", "metrics", "jobs", "storage", "service", "api", "runner"},
 }
 
 
@@ -100,7 +101,7 @@ def loaded(role: str, *calls: str) -> set[str]:
 
 def test_the_api_loads_no_runner() -> None:
     """The API's cold start pays neither for `requests` nor for the runner."""
-    modules = loaded("api", "app.wiring.service()")
+    modules = loaded("api", "app.wiring.api()")
     assert "chalicelib.api.routes" in modules
     assert not modules & {"requests", "chalicelib.runner", "chalicelib.runner.fetcher", "boto3"}
 
@@ -109,7 +110,7 @@ def test_the_runner_loads_no_routes() -> None:
     """The runner's cold start pays for no route and no request type."""
     modules = loaded("runner", "app.wiring.runner()")
     assert "chalicelib.runner.fetcher" in modules
-    assert not modules & {"chalicelib.api", "msgspec"}
+    assert not modules & {"chalicelib.api", "chalicelib.service", "msgspec"}
 
 
 def test_importing_app_needs_nothing() -> None:

@@ -11,7 +11,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import boto3
@@ -22,25 +22,21 @@ from chalice.local import LocalGateway, LocalGatewayException
 from chalice.test import HTTPResponse
 from moto import mock_aws
 
+from chalicelib import wiring
 from chalicelib.api import serve
-from chalicelib.api.access import Gate
-from chalicelib.api.service import Service
 from chalicelib.jobs import access
-from chalicelib.jobs.access import LOCAL_TENANT, Span, Token
+from chalicelib.jobs.access import LOCAL_TENANT, Token
 from chalicelib.jobs.addresses import AddressPolicy
-from chalicelib.jobs.decide import Rules
 from chalicelib.jobs.entities import ErrorType, FetchError
 from chalicelib.metrics import Metrics
+from chalicelib.runner.fetch_messages import FetchMessages
 from chalicelib.runner.outcome import Failure, Fetched, Sink
-from chalicelib.runner.run import RetryPolicy, Runner
 from chalicelib.settings import Settings
 from chalicelib.storage import calls, items
-from chalicelib.storage.access import AccessTable
-from chalicelib.storage.bucket import Bucket
 from chalicelib.storage.items import decode_item
-from chalicelib.storage.protocol import Terms
-from chalicelib.storage.queue import MAX_VISIBILITY_SECONDS, Queue
+from chalicelib.storage.queue import MAX_VISIBILITY_SECONDS, FetchMessage
 from chalicelib.storage.table import Table
+from chalicelib.wiring import Outside
 from local_stack import resources
 
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -119,61 +115,36 @@ class World:
 
     def wire(self) -> None:
         """Make the stores, the API and the runner from what the world is told."""
-        rules = Rules(
-            window=self.settings.window_ms,
-            retention=self.settings.retention_ms,
-            max_attempts=self.settings.max_attempts,
-            skew=self.settings.skew_seconds * SECOND,
+        settings = replace(
+            self.settings,
+            table_name=self.names["TABLE_NAME"],
+            queue_url=self.names["QUEUE_URL"],
+            dead_letter_queue_url=self.names["DEAD_LETTER_QUEUE_URL"],
+            bucket_name=self.names["BUCKET_NAME"],
         )
-        patience = calls.Patience(sleep=lambda seconds: None, jitter=lambda: 0.0)
-        self.table = Table(
-            self.clients["dynamodb"],
-            self.names["TABLE_NAME"],
-            Terms(rules=rules, lease=self.settings.lease_ms),
-            patience=patience,
-        )
-        self.queue = Queue(self.clients["sqs"], self.names["QUEUE_URL"], patience=patience)
-        self.dead_letters = Queue(self.clients["sqs"], self.names["DEAD_LETTER_QUEUE_URL"], patience=patience)
-        self.bucket = Bucket(self.clients["s3"], self.names["BUCKET_NAME"])
-        self.access = AccessTable(self.clients["dynamodb"], self.names["TABLE_NAME"], patience=patience)
-        limits = {Span.MINUTE: self.settings.quota_urls_per_minute, Span.DAY: self.settings.quota_urls_per_day}
-        self.service = Service(
-            access=self.access,
-            gate=Gate(self.access, lambda: self.now, everybodys=limits, is_open=self.settings.open),
-            table=self.table,
-            queue=self.queue,
-            bucket=self.bucket,
-            addresses=AddressPolicy(),
-            most_wait=self.settings.wait_seconds,
-            batch_lease=self.settings.batch_lease_seconds * SECOND,
-            local=self.settings.local,
-            origins=self.settings.origins,
+        self.outside = Outside(
+            client=self.clients.__getitem__,
+            parallel=calls.serial,
+            patience=calls.Patience(sleep=lambda seconds: None, jitter=lambda: 0.0),
             clock=lambda: self.now,
-            new_id=self.new_id,
             sleep=self.sleep,
+            new_id=self.new_id,
+            random=lambda: 1.0,
             metrics=Metrics("api", enabled=True, write=self.metrics.append),
         )
-        self.runner = Runner(
-            table=self.table,
-            queue=self.queue,
-            dead_letters=self.dead_letters,
-            bucket=self.bucket,
-            fetcher=self.site,
-            retries=RetryPolicy(
-                fetch_seconds=self.settings.fetch_seconds,
-                margin_seconds=self.settings.margin_seconds,
-                backoff_seconds=self.settings.backoff_seconds,
-                backoff_cap_seconds=self.settings.backoff_cap_seconds,
-                visibility_seconds=self.settings.visibility_seconds,
-            ),
-            clock=lambda: self.now,
-            random=lambda: 1.0,
-            parallel=calls.serial,
-            metrics=Metrics("runner", enabled=True, write=self.metrics.append),
-        )
+        self.service = wiring.make_service(settings, self.outside, AddressPolicy())
+        metrics = Metrics("runner", enabled=True, write=self.metrics.append)
+        self.runner = wiring.make_runner(settings, replace(self.outside, metrics=metrics), self.site)
         self.app = Chalice(app_name="test")
-        serve.register(self.app, lambda: self.service)
+        serve.register(self.app, lambda: wiring.make_api(settings, self.service))
         self.gateway = LocalGateway(self.app, Config.create())
+
+    @property
+    def runners_table(self) -> Table:
+        """The table as the runner has it, for a test that lets it read or write something else."""
+        handler = self.runner.handlers[FetchMessage.kind]
+        assert isinstance(handler, FetchMessages)
+        return handler.table
 
     # Time and ids
 

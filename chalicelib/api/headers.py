@@ -6,6 +6,9 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
+from chalicelib.jobs import access
+from chalicelib.jobs.access import Quota
+
 PREFLIGHT_SECONDS = 600
 NOT_THIS_MACHINE = "Stage dev answers this machine alone: use http://127.0.0.1 or http://localhost."
 
@@ -43,6 +46,24 @@ def preflight(methods: str) -> dict[str, str]:
         "Access-Control-Allow-Headers": _REQUEST_HEADERS,
         "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
     }
+
+
+def rate_limit(quota: Quota | None) -> dict[str, str]:
+    """How the tenant stands, as draft-ietf-httpapi-ratelimit-headers has it, in URLs; nothing without a quota."""
+    if quota is None:
+        return {}
+    limits = access.in_order(quota.limits)
+    policy = ", ".join(f'"{span}";q={limit};w={span.seconds}' for span, limit in limits)
+    state = ", ".join(f'"{span}";r={quota.left(span)};t={span.seconds_left(quota.now)}' for span, _ in limits)
+    return {"RateLimit-Policy": policy, "RateLimit": state}
+
+
+def bearer(authorization: str | None) -> str | None:
+    """The token of an Authorization header; empty for one of another scheme, None where there is no header."""
+    if authorization is None:
+        return None
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_loopback(host: str | None) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from chalicelib.api.types import ErrorView, FieldError, Problem
+from chalicelib.jobs.errors import FetchQueueError
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_BASE = "https://fetch-queue.dev/problems/"  # identifiers, which lead nowhere
@@ -61,7 +62,7 @@ KINDS = (
 )
 
 
-class ProblemError(Exception):
+class ProblemError(FetchQueueError):
     """Ends a request with a problem."""
 
     def __init__(
@@ -98,10 +99,3 @@ def render(body: Problem) -> str:
 def at(pointer: str, detail: str) -> ProblemError:
     """A member of the body, or a query parameter, is at fault."""
     return ProblemError(INVALID, detail, errors=[FieldError(pointer=pointer, detail=detail)])
-
-
-def not_found(what: str) -> ProblemError:
-    """There is no such job or batch: unknown, deleted or expired, which an answer never tells apart."""
-    return ProblemError(
-        NOT_FOUND, f"There is no such {what}: its id is wrong, or it was deleted, or it has expired. Check the id."
-    )

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from chalicelib.api.read import Page, Shown
-from chalicelib.api.submit import Accepted
 from chalicelib.api.types import (
     BatchAccepted,
     BatchLinks,
@@ -19,9 +17,12 @@ from chalicelib.api.types import (
     JobView,
     LinkedJobView,
     LinkedResultView,
+    Rejected,
     ResultView,
 )
-from chalicelib.jobs.entities import FetchError, Result, Status
+from chalicelib.jobs.entities import Result, Status
+from chalicelib.service.read import Page, Shown
+from chalicelib.service.submit_batch import AcceptedBatch
 
 
 def timestamp(ms: int) -> str:
@@ -60,7 +61,7 @@ class Renderer:
             attempts=0 if fetch is None else fetch.attempt,
             reused=None if fetch is None else fetch.id != job.id,
             result=None if fetch is None or fetch.result is None else self._result(fetch.result, href),
-            error=None if fetch is None or fetch.error is None else error_view(fetch.error),
+            error=None if fetch is None or fetch.error is None else ErrorView.of(fetch.error),
             links=JobLinks(
                 self=self.job_path(job.id),
                 result=href,
@@ -76,7 +77,7 @@ class Renderer:
             view["result"] = LinkedResultView(**result, link=link, link_expires_at=timestamp(until))
         return LinkedJobView(**view)
 
-    def accepted(self, accepted: Accepted) -> BatchAccepted:
+    def accepted(self, accepted: AcceptedBatch) -> BatchAccepted:
         """The answer to a batch's submission."""
         batch = accepted.batch
         return BatchAccepted(
@@ -85,7 +86,7 @@ class Renderer:
             expires_at=timestamp(batch.submitted_at + self.retention),
             total=len(accepted.jobs),
             jobs=[self.job(shown) for shown in accepted.jobs],
-            rejected=accepted.rejected,
+            rejected=[Rejected(index=each.index, url=each.url, detail=each.detail) for each in accepted.rejected],
             links=BatchLinks(self=self.batch_path(batch.id)),
         )
 
@@ -117,8 +118,3 @@ class Renderer:
             headers=dict(result.headers),
             href=href,
         )
-
-
-def error_view(error: FetchError) -> ErrorView:
-    """Why a job failed."""
-    return ErrorView(type=error.type, detail=error.detail, http_status=error.http_status, excerpt=error.excerpt)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import msgspec
 from chalice.app import Request, Response
 
-from chalicelib.api.access import Meter
+from chalicelib.api.api import Api
 from chalicelib.api.problems import Kind
 from chalicelib.api.render import Renderer
-from chalicelib.api.service import Service
 from chalicelib.jobs.access import Access
+from chalicelib.service.service import Service
 
 JSON = "application/json"
 
@@ -21,20 +21,21 @@ JSON = "application/json"
 class Call:
     """One request, as a route's function gets it."""
 
-    service: Service
+    api: Api
     request: Request
     access: Access
     query: Mapping[str, str]
     render: Renderer
 
     @property
+    def service(self) -> Service:
+        """The use cases' dependencies."""
+        return self.api.service
+
+    @property
     def tenant(self) -> str:
         """Who asks."""
         return self.access.tenant
-
-    def meter(self) -> Meter:
-        """What counts the URLs that the request submits."""
-        return self.service.meter(self.access)
 
     def header(self, name: str) -> str | None:
         """A header of the request."""

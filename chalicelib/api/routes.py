@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import msgspec
 from chalice.app import Response
 
-from chalicelib.api import delete, page, problems, read, requests, result, submit
+from chalicelib.api import page, problems, requests, result
+from chalicelib.api.headers import rate_limit
 from chalicelib.api.route import JSON, Answer, Call, Route
 from chalicelib.api.types import (
     BatchAccepted,
@@ -19,6 +20,7 @@ from chalicelib.api.types import (
     JobView,
     LinkedJobView,
 )
+from chalicelib.service import delete, read, results, submit, submit_batch
 from chalicelib.storage.bucket import LINK_SECONDS
 
 JOB_POLL_SECONDS = 1
@@ -31,30 +33,27 @@ def create_jobs(call: Call) -> Response:
     """`POST /jobs`: submit one URL."""
     body = requests.body(call.raw_body(), call.header("content-type"), JobRequest)
     key = requests.idempotency_key(call.header("idempotency-key"))
-    meter = call.meter()
-    shown = submit.submit_job(call.service, meter, body.url, key)
-    call.service.metrics.flush()
-    location = call.render.job_path(shown.job.id)
-    return _json(202, call.render.job(shown), {"Location": location, **_job_poll(shown), **meter.headers()})
+    accepted = submit.submit_job(call.service, call.access, body.url, key)
+    location = call.render.job_path(accepted.job.job.id)
+    about = {"Location": location, **_job_poll(accepted.job), **rate_limit(accepted.quota)}
+    return _json(202, call.render.job(accepted.job), about)
 
 
 def create_batch(call: Call) -> Response:
     """`POST /batches`: submit several URLs."""
     body = requests.body(call.raw_body(), call.header("content-type"), BatchRequest)
     key = requests.idempotency_key(call.header("idempotency-key"))
-    meter = call.meter()
-    accepted = submit.submit_batch(call.service, meter, body.urls, key)
-    call.service.metrics.flush()
+    accepted = submit_batch.submit_batch(call.service, call.access, body.urls, key)
     location = call.render.batch_path(accepted.batch.id)
     finished = all(shown.finished for shown in accepted.jobs)
     first = {} if finished else {"Retry-After": str(first_batch_poll(accepted.batch.size))}
-    return _json(202, call.render.accepted(accepted), {"Location": location, **first, **meter.headers()})
+    return _json(202, call.render.accepted(accepted), {"Location": location, **first, **rate_limit(accepted.quota)})
 
 
 def get_job(call: Call, job_id: str) -> Response:
     """`GET /jobs/{id}`: a job's status."""
     asked, prefer = call.query.get("wait"), call.header("prefer")
-    seconds = requests.seconds_to_wait(asked, prefer, call.service.most_wait)
+    seconds = requests.seconds_to_wait(asked, prefer, call.api.most_wait)
     shown = read.await_job(call.service, call.tenant, job_id, seconds)
     about = _job_poll(shown)
     if asked is None and seconds:
@@ -64,20 +63,27 @@ def get_job(call: Call, job_id: str) -> Response:
 
 def get_result(call: Call, job_id: str) -> Response:
     """`GET /jobs/{id}/result`: the fetched bytes, inline or by a redirect to where they are."""
-    found = result.read_result(call.service, call.tenant, job_id, call.header("if-none-match"))
+    if_none_match = call.header("if-none-match")
+    found = results.read_result(
+        call.service,
+        call.tenant,
+        job_id,
+        is_known=lambda known: result.matches(if_none_match, known),
+        may_be_inline=result.is_one_page,
+    )
     about: dict[str, str | list[str]] = {
-        "ETag": found.etag,
+        "ETag": result.etag_of(found.result),
         "Cache-Control": "private, no-cache",
         # A stranger's HTML must not run as a page of ours.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
     match found:
-        case result.Unchanged():
+        case results.Known():
             return Response(body="", status_code=304, headers=about)
-        case result.Inline(text=text, content_type=content_type):
-            return Response(body=text, status_code=200, headers={**about, "Content-Type": content_type})
-        case result.Elsewhere(url=url):
+        case results.Inline(text=text):
+            return Response(body=text, status_code=200, headers={**about, "Content-Type": found.result.content_type})
+        case results.Elsewhere(url=url):
             about |= {"Location": url, "Content-Type": "text/plain"}
             return Response(body="", status_code=303, headers=about)
 
@@ -104,7 +110,7 @@ def get_batch_results(call: Call, batch_id: str) -> Response:
     lines = []
     for shown in found.jobs:
         fetched = None if shown.fetch is None else shown.fetch.result
-        link = None if fetched is None else result.link_to(call.service, shown.job, fetched)
+        link = None if fetched is None else results.link_to(call.service, shown.job, fetched)
         lines.append(msgspec.json.encode(call.render.linked(shown, link, until)).decode() + "\n")
     about = {"Content-Type": LINES, "Cache-Control": "no-store"}
     if found.next is not None:
@@ -137,7 +143,7 @@ def get_openapi(call: Call) -> Response:
     from chalicelib.api import openapi  # which no other request needs
 
     made = openapi.document(
-        ROUTES, prefix=call.render.prefix, is_open=call.service.gate.is_open, most_wait=call.service.most_wait
+        ROUTES, prefix=call.render.prefix, is_open=call.service.gate.is_open, most_wait=call.api.most_wait
     )
     return _text(200, msgspec.json.encode(made).decode() + "\n", {"Content-Type": JSON, "Cache-Control": "no-cache"})
 

@@ -12,14 +12,14 @@ from typing import Any
 from chalice.app import Chalice, Request, Response
 
 from chalicelib.api import headers, problems, requests
-from chalicelib.api.problems import ProblemError
+from chalicelib.api.api import Api
+from chalicelib.api.refusals import problem_of
 from chalicelib.api.render import Renderer
 from chalicelib.api.route import Call, Route
 from chalicelib.api.routes import ROUTES
-from chalicelib.api.service import Service
 from chalicelib.api.types import Problem
 from chalicelib.jobs.access import Access
-from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.errors import FetchQueueError, Unavailable
 
 log = logging.getLogger("fetch_queue.api")
 
@@ -28,55 +28,70 @@ PUBLIC = Access(tenant="")  # who asks for what is public is not looked at
 _PREFIX = re.compile(r"/[A-Za-z0-9_-]+")
 
 
-def register(app: Chalice, service: Callable[[], Service]) -> None:
-    """Serve every route by the app. `service` is called with the first request, never at import."""
+def register(app: Chalice, api: Callable[[], Api]) -> None:
+    """Serve every route by the app. `api` is called with the first request, never at import."""
     # A text result may have any content type: none is sent as base64, none needs a matching Accept.
     app.api.binary_types = []
-    app.register_middleware(_guarding(service), "http")
+    app.register_middleware(_guarding(api), "http")
     app.register_middleware(_reshape, "http")
     for route in (*ROUTES, *_preflights()):
         # A body's type is judged by `requests.body`, in our words; a request without one has none to judge.
         app.route(route.path, methods=[route.method], name=route.view.__name__, content_types=["*/*"])(
-            _endpoint(app, route, service)
+            _endpoint(app, route, api)
         )
 
 
-def _endpoint(app: Chalice, route: Route, service: Callable[[], Service]) -> Callable[..., Response]:
+def _endpoint(app: Chalice, route: Route, api: Callable[[], Api]) -> Callable[..., Response]:
     @functools.wraps(route.view)
     def answer(**path: str) -> Response:
         request = app.current_request
         if request is None:
             raise RuntimeError("a route was called outside a request")
+        made = api()
         access = PUBLIC
         try:
             if not route.public:
-                access = service().gate.admit(request.headers.get("authorization"))
-            given = request.query_params
-            many = {} if given is None else {name: given.getlist(name) for name in given}
-            call = Call(
-                service=service(),
-                request=request,
-                access=access,
-                query=requests.query(many, route.query),
-                render=Renderer(prefix=_prefix(request, path), retention=service().rules.retention),
-            )
-            response = route.view(call, **path)
-        except ProblemError as error:
-            response = _problem(error.problem, error.headers)
+                access = made.service.gate.admit(headers.bearer(request.headers.get("authorization")))
+            response = route.view(_call(made, route, request, access, path), **path)
         except Unavailable:
-            if service().local:
-                log.error("table, queue or bucket does not answer; `make run` starts an emulator for them")
-            detail = f"Something that the service needs is away. Send the same again in {UNAVAILABLE_SECONDS} s."
-            away = problems.problem(problems.UNAVAILABLE, detail)
-            response = _problem(away, {"Retry-After": str(UNAVAILABLE_SECONDS)})
-        if access.token_id is not None or response.status_code == problems.UNAUTHORIZED.status:
-            # Who did what, should a token have come into wrong hands.
-            ids = path if access.token_id else {}  # strangers write no log of their own
-            about = {"token_id": access.token_id, "route": f"{route.method} {route.path}", **ids}
-            log.info("request", extra={**about, "status": response.status_code})
+            response = _unavailable(made)
+        except FetchQueueError as error:
+            refusal = problem_of(error)
+            response = _problem(refusal.problem, refusal.headers)
+        finally:
+            made.service.metrics.flush()
+        _log(route, access, path, response)
         return response
 
     return answer
+
+
+def _call(api: Api, route: Route, request: Request, access: Access, path: Mapping[str, str]) -> Call:
+    given = request.query_params
+    many = {} if given is None else {name: given.getlist(name) for name in given}
+    return Call(
+        api=api,
+        request=request,
+        access=access,
+        query=requests.query(many, route.query),
+        render=Renderer(prefix=_prefix(request, path), retention=api.service.rules.retention),
+    )
+
+
+def _unavailable(api: Api) -> Response:
+    if api.local:
+        log.error("table, queue or bucket does not answer; `make run` starts an emulator for them")
+    detail = f"Something that the service needs is away. Send the same again in {UNAVAILABLE_SECONDS} s."
+    away = problems.problem(problems.UNAVAILABLE, detail)
+    return _problem(away, {"Retry-After": str(UNAVAILABLE_SECONDS)})
+
+
+def _log(route: Route, access: Access, path: Mapping[str, str], response: Response) -> None:
+    """Who did what, should a token have come into wrong hands."""
+    if access.token_id is not None or response.status_code == problems.UNAUTHORIZED.status:
+        ids = path if access.token_id else {}  # strangers write no log of their own
+        about = {"token_id": access.token_id, "route": f"{route.method} {route.path}", **ids}
+        log.info("request", extra={**about, "status": response.status_code})
 
 
 def _preflights() -> list[Route]:
@@ -89,7 +104,7 @@ def _preflights() -> list[Route]:
 
     def view(allowed: str) -> Callable[..., Response]:
         def preflight(call: Call, **_: str) -> Response:
-            let_in = headers.cors(call.service.origins, call.header("origin"))
+            let_in = headers.cors(call.api.origins, call.header("origin"))
             if "Access-Control-Allow-Origin" in let_in:
                 return Response(body="", status_code=204, headers={**let_in, **headers.preflight(allowed)})
             detail = f"Allowed here: {allowed}. Pages of other origins are let in by ALLOWED_ORIGINS."
@@ -103,12 +118,12 @@ def _preflights() -> list[Route]:
     ]
 
 
-def _guarding(service: Callable[[], Service]) -> Callable[..., Response]:
+def _guarding(api: Callable[[], Api]) -> Callable[..., Response]:
     def guard(event: Any, get_response: Callable[[Any], Response]) -> Response:
         """Answer on this machine alone where the service is local, and give every answer its headers."""
         let_in: Mapping[str, str] = {}
         try:
-            made = service()
+            made = api()
         except Exception:  # settings that do not hold together: what Chalice does for a route, it does not here
             log.exception("the service cannot be made")
             response = _internal()

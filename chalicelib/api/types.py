@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from chalicelib.jobs.entities import ErrorType, Status
+from chalicelib.jobs.entities import ErrorType, FetchError, Status
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC
 
@@ -54,6 +54,11 @@ class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     http_status: int | None
     excerpt: Excerpt | None
+
+    @staticmethod
+    def of(error: FetchError) -> ErrorView:
+        """As it is shown."""
+        return ErrorView(type=error.type, detail=error.detail, http_status=error.http_status, excerpt=error.excerpt)
 
 
 class JobLinks(msgspec.Struct, frozen=True, kw_only=True):

@@ -118,3 +118,16 @@ Usage = Mapping[Span, Counted]
 def in_order(limits: Limits) -> list[tuple[Span, int]]:
     """The limits, the shorter span first."""
     return [(span, limits[span]) for span in Span if span in limits]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How a tenant stands: what it may submit, and what it has submitted in the current spans."""
+
+    limits: Limits
+    used: Mapping[Span, int]
+    now: int
+
+    def left(self, span: Span) -> int:
+        """URLs that may still be submitted."""
+        return max(0, self.limits[span] - self.used[span])

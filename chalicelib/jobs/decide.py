@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chalicelib.jobs.entities import Claim, Fetch, Job
+from chalicelib.jobs.entities import Claim, Fetch, Job, Mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +130,14 @@ def decide(seen: Seen, *, now: int, rules: Rules, looked: bool = False, dead_let
 def is_expired(submitted_at: int, *, now: int, retention: int) -> bool:
     """True when a job or batch submitted then is gone for readers and for the runner."""
     return submitted_at <= now - retention
+
+
+def is_over(mark: Mark, *, now: int, rules: Rules) -> bool:
+    """True when the mark's job would have expired: its fetch's id may soon be another fetch's.
+
+    An id from an Idempotency-Key may return once its first job's row is swept; no sharer expires later than that.
+    """
+    return now >= (mark.sweep_at - 1) * 1000 - rules.window
 
 
 def is_dead(fetch: Fetch | None, job: Job, rules: Rules) -> bool:

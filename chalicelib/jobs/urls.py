@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from chalicelib.jobs.addresses import PUBLIC_ONLY, AddressPolicy, refused_port, verdict
+from chalicelib.jobs.errors import FetchQueueError
 
 MAX_LENGTH: Final = 8192  # characters, as given and as sent
 
@@ -34,7 +35,7 @@ _ENDS_IN_NUMBER = re.compile(
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]+")
 
 
-class InvalidURL(ValueError):
+class InvalidURL(FetchQueueError):
     """The URL cannot be fetched as it is; the text tells the person who submitted it what is wrong and the cure."""
 
 

@@ -12,6 +12,8 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from chalicelib.jobs.errors import FetchQueueError
+
 PIECE = 16 * 1024  # bytes at a time
 MAX_CODINGS = 3  # one on top of the other; more is an attack
 TEXT_LIMIT = 2**20  # bytes; a text up to here may be served inline
@@ -30,11 +32,11 @@ _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r"
 _MORE_CONTROLS = re.compile("[\x80-\x9f]")
 
 
-class Undecodable(Exception):
+class Undecodable(FetchQueueError):
     """The content coding is none that was asked for, or the bytes are not in it."""
 
 
-class CutShort(Exception):
+class CutShort(FetchQueueError):
     """The bytes end before the coding says that they are whole."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from chalicelib.jobs.entities import ErrorType, FetchError
+from chalicelib.jobs.errors import FetchQueueError
 from chalicelib.runner.outcome import Failure
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -16,7 +17,7 @@ SUBMITTED_HOST = "this host"
 REDIRECT_HOST = "the host that a redirect led to"
 
 
-class Stopped(Exception):
+class Stopped(FetchQueueError):
     """The fetch ends here, for a reason that we know. No OSError: urllib3 and requests let it pass as it is."""
 
     def __init__(self, failure: Failure) -> None:

@@ -16,6 +16,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from threading import Lock, Thread
 from typing import Any
 
+from chalicelib.jobs.errors import FetchQueueError
+
 # How many look-ups may hang, abandoned, before others are refused at once: in all, and below one parent domain, by how
 # many labels of the name count. Those that wait when a cap is met may still join it, one for each thread that fetches.
 # Whoever has one zone (*.evil.example) is held by two labels, or by three where two are a registry's (evil.co.uk):
@@ -29,11 +31,11 @@ MAX_ABANDONED_BY_LABELS = {3: 8, 2: 128}
 _NO_ADDRESS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
-class UnknownName(Exception):
+class UnknownName(FetchQueueError):
     """The name has no address, and will have none in a minute."""
 
 
-class NoAnswer(Exception):
+class NoAnswer(FetchQueueError):
     """The name server did not answer in time, or could not say."""
 
 

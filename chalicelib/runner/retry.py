@@ -1,12 +1,24 @@
-"""When to try a fetch again: a pure decision."""
+"""When a URL is tried again: a pure decision, and the policy that it goes by."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from chalicelib.runner.outcome import Failure
 
 _MAX_DOUBLINGS = 30  # beyond that any cap is reached, and a float would overflow some day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How long a URL is tried, and when again, in seconds."""
+
+    fetch_seconds: float
+    margin_seconds: float  # for what follows a fetch
+    backoff_seconds: float
+    backoff_cap_seconds: float
+    visibility_seconds: float  # after which a message comes back by itself
 
 
 def delay(

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from chalicelib.jobs.errors import FetchQueueError
+
 PIECE = 32 * 1024  # bytes given to OpenSSL between two looks at the clock: 60 ms of work, at the worst that is known
 
 # Of what TLS adds to the data. OpenSSL takes a chain of certificates of up to 100 KiB, and a record of TLS 1.3 adds 22
@@ -24,7 +26,7 @@ OVERHEAD_FACTOR = 16  # and as many times each byte of data, again up to OVERHEA
 T = TypeVar("T")
 
 
-class TooMuchOverhead(ssl.SSLError):
+class TooMuchOverhead(FetchQueueError, ssl.SSLError):
     """More arrived than the handshake and the data account for."""
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from chalicelib.jobs.access import Counted, Limits, Span, Token, Usage, in_order
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import items
-from chalicelib.storage.calls import Patience, Refusal, carry_out, member, unavailable
+from chalicelib.storage.calls import Patience
+from chalicelib.storage.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +31,16 @@ class AccessTable:
     """The table's items of tokens and quotas. Raises `Unavailable` where DynamoDB does not answer."""
 
     def __init__(self, client: Any, name: str, *, patience: Patience | None = None) -> None:
-        self._client = client
-        self._name = name
-        self._patience = patience or Patience()
+        self._rows = Rows(client, name, patience=patience)
 
     def token(self, token_id: str) -> Token | None:
         """The token of an id, whether it is valid or not."""
-        item = self._get(items.token_key(token_id))
+        item = self._rows.get(items.token_key(token_id))
         return None if item is None else items.as_token(item)
 
     def own_limits(self, tenant: str) -> Limits:
         """What a tenant may submit, where that is not what everybody may."""
-        item = self._get(items.quota_key(tenant))
+        item = self._rows.get(items.quota_key(tenant))
         return {} if item is None else items.as_limits(item)
 
     def count(self, tenant: str, urls: int, limits: Limits, now: int) -> Usage | Exceeded:
@@ -53,10 +52,10 @@ class AccessTable:
             if urls > limit:
                 return Exceeded(span=span, used={})
         standing: Usage | None = {span: Counted(span.number(now), 0) for span in Span}
-        for _ in self._patience.rounds():
+        for _ in self._rows.patience.rounds():
             # A clock that is behind another's counts in the span that the other has begun.
             numbers = {span: max(span.number(now), standing[span].number if standing else 0) for span in Span}
-            made, item = self._try(self._counting(tenant, urls, limits, numbers, standing))
+            made, item = self._rows.change(items.quota_key(tenant), self._counting(urls, limits, numbers, standing))
             standing = items.as_usage(item)
             if made and standing is not None:
                 return standing
@@ -74,7 +73,6 @@ class AccessTable:
         """
         for spans in ((Span.MINUTE, Span.DAY), (Span.DAY,)):
             update = {
-                "TableName": self._name,
                 "Key": {"pk": {"S": items.quota_key(tenant)}},
                 "UpdateExpression": "SET " + ", ".join(f"{span}_used = {span}_used - :urls" for span in spans),
                 "ConditionExpression": " AND ".join(f"#{span} = :{span}" for span in spans),
@@ -83,17 +81,11 @@ class AccessTable:
                     {":urls": urls} | {f":{span}": counted[span].number for span in spans}
                 ),
             }
-
-            def transact(token: str, update: dict[str, Any] = update) -> object:
-                return self._client.transact_write_items(TransactItems=[{"Update": update}], ClientRequestToken=token)
-
-            if not isinstance(carry_out(self._patience, "the giving back of a quota", transact), Refusal):
+            if self._rows.write([{"Update": update}], transaction=True):
                 return
 
     @staticmethod
-    def _counting(
-        tenant: str, urls: int, limits: Limits, numbers: Mapping[Span, int], standing: Usage | None
-    ) -> dict[str, Any]:
+    def _counting(urls: int, limits: Limits, numbers: Mapping[Span, int], standing: Usage | None) -> dict[str, Any]:
         """The update that counts in the spans `numbers`, where the item is as in `standing`; None: without any."""
         sets, clauses = [], []
         values: dict[str, object] = {":urls": urls}
@@ -113,31 +105,8 @@ class AccessTable:
                     clauses.append(f"{span}_used <= :{span}_most")
                     values[f":{span}_most"] = limits[span] - urls
         return {
-            "Key": {"pk": {"S": items.quota_key(tenant)}},
             "UpdateExpression": "SET " + ", ".join(sets),
             "ConditionExpression": " AND ".join(clauses),
             "ExpressionAttributeNames": {f"#{span}": str(span) for span in Span},
             "ExpressionAttributeValues": items.encode_item(values),
         }
-
-    def _try(self, update: dict[str, Any]) -> tuple[bool, items.Item]:
-        """Whether an update was made, and the item as it then is."""
-
-        def send(_: str) -> Any:
-            return self._client.update_item(
-                TableName=self._name,
-                **update,
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-
-        made = carry_out(self._patience, "the counting of a quota", send)
-        if isinstance(made, Refusal):
-            return False, made.answer.get("Item", {})
-        return True, member(made, "Attributes")
-
-    def _get(self, key: str) -> items.Item | None:
-        with unavailable("a read of the table"):
-            answer = self._client.get_item(TableName=self._name, Key={"pk": {"S": key}}, ConsistentRead=True)
-        item: items.Item | None = answer.get("Item")
-        return item

@@ -19,14 +19,14 @@ what goes wrong without it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-from chalicelib.jobs.decide import Rules, shares_failures_from
+from chalicelib.jobs.decide import shares_failures_from
 from chalicelib.jobs.entities import Batch, Claim, Fetch, FetchError, Job, Mark, Result, Status
 from chalicelib.storage import items
+from chalicelib.storage.expressions import Operation, Write, all_of, any_of, delete, put, update
+from chalicelib.storage.terms import Terms
 
 # JOB
 JOB_LIVES = "attribute_exists(#url)"  # a mark has none
@@ -53,50 +53,24 @@ BATCH_LEASE_OVER = "lease_until <= :now"
 BATCH_LEASE_MINE = "holder = :mine"
 BATCH_ACCEPTED = "attribute_exists(accepted)"
 
-_NAMES = {"#url": "url", "#status": "status", "#result": "result", "#error": "error"}
-
-TRANSACTION_LIMIT = 100  # items in a transaction
-
-Operation = dict[str, dict[str, Any]]
-Write = list[Operation]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """Rules and lease, for the writes; milliseconds."""
-
-    rules: Rules
-    lease: int
-
-    def sweep_at(self, submitted_at: int) -> int:
-        """When an item may be swept, in seconds: a sharer is at most one window younger than who started the fetch."""
-        return -(-(submitted_at + self.rules.retention + self.rules.window) // 1000)
-
-    def is_over(self, mark: Mark, now: int) -> bool:
-        """True when the mark's job would have expired: its fetch's id may soon be another fetch's.
-
-        An id from an Idempotency-Key may return once its first job's row is swept; no sharer expires later than that.
-        """
-        return now >= (mark.sweep_at - 1) * 1000 - self.rules.window
-
 
 # Submitting
 
 
 def submit_job(job: Job, terms: Terms) -> Write:
     """Put a job for the first time."""
-    return [_put(items.job_item(job, terms.sweep_at(job.submitted_at)), ABSENT)]
+    return [put(items.job_item(job, terms.sweep_at(job.submitted_at)), ABSENT)]
 
 
 def submit_batch(batch: Batch, terms: Terms) -> Write:
     """Put a batch for the first time, under a lease: one handler at a time writes its rows."""
-    return [_put(items.batch_item(batch, terms.sweep_at(batch.submitted_at)), ABSENT)]
+    return [put(items.batch_item(batch, terms.sweep_at(batch.submitted_at)), ABSENT)]
 
 
 def take_over_batch(batch: Batch, *, now: int) -> Write:
     """Go on, with the lease and as the holder that `batch` has, where a handler ended before the batch was accepted."""
     return [
-        _update(
+        update(
             items.batch_key(batch.id),
             "SET lease_until = :lease_until, holder = :holder",
             BATCH_LEASE_OVER,
@@ -108,7 +82,7 @@ def take_over_batch(batch: Batch, *, now: int) -> Write:
 def release_batch(batch: Batch, *, now: int) -> Write:
     """End the lease of a handler that writes no more: whoever repeats its request need not wait."""
     return [
-        _update(
+        update(
             items.batch_key(batch.id),
             "SET lease_until = :now",
             BATCH_LEASE_MINE,
@@ -120,7 +94,7 @@ def release_batch(batch: Batch, *, now: int) -> Write:
 def accept_batch(batch: Batch) -> Write:
     """Say that every row and message of the batch is durable."""
     return [
-        _update(
+        update(
             items.batch_key(batch.id),
             "SET accepted = :true",
             BATCH_LEASE_MINE,
@@ -149,24 +123,24 @@ def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
     sweep_at = terms.sweep_at(job.submitted_at)
     return [
         _link(job, fetch.id),
-        _put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
-        _put(
+        put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
+        put(
             items.claim_item(claim, sweep_at),
-            _any(CLAIM_FREE, CLAIM_PAST_WINDOW, *([] if dead is None else [CLAIM_OF_DEAD])),
+            any_of(CLAIM_FREE, CLAIM_PAST_WINDOW, *([] if dead is None else [CLAIM_OF_DEAD])),
             {":window_start": job.submitted_at - terms.rules.window, ":dead": dead},
         ),
     ]
 
 
-def join(job: Job, fetch_id: str, rules: Rules) -> Write:
+def join(job: Job, fetch_id: str, terms: Terms) -> Write:
     """Link the job to a standing fetch and count it."""
     return [
         _link(job, fetch_id),
-        _update(
+        update(
             items.fetch_key(fetch_id),
             "SET jobs = jobs + :one",
-            _all(FETCH_SHARED, FETCH_NOT_DEAD),
-            {":one": 1, ":none": 0, ":shared_from": shares_failures_from(job, fetch_id, rules)},
+            all_of(FETCH_SHARED, FETCH_NOT_DEAD),
+            {":one": 1, ":none": 0, ":shared_from": shares_failures_from(job, fetch_id, terms.rules)},
         ),
     ]
 
@@ -174,10 +148,10 @@ def join(job: Job, fetch_id: str, rules: Rules) -> Write:
 def resume(fetch: Fetch, *, now: int, terms: Terms) -> Write:
     """Begin the next attempt of a fetch that nobody holds."""
     return [
-        _update(
+        update(
             items.fetch_key(fetch.id),
             "SET attempt = :next, #status = :running, lease_until = :lease_until",
-            _all(FETCH_UNCHANGED, FETCH_UNFINISHED, FETCH_LEASE_OVER),
+            all_of(FETCH_UNCHANGED, FETCH_UNFINISHED, FETCH_LEASE_OVER),
             {":next": fetch.attempt + 1, ":lease_until": now + terms.lease, ":now": now, **_statuses(fetch.attempt)},
         )
     ]
@@ -186,10 +160,10 @@ def resume(fetch: Fetch, *, now: int, terms: Terms) -> Write:
 def give_up(fetch: Fetch, error: FetchError, *, now: int) -> Write:
     """Fail a fetch that nobody holds."""
     return [
-        _update(
+        update(
             items.fetch_key(fetch.id),
             "SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",
-            _all(FETCH_UNCHANGED, FETCH_UNFINISHED, FETCH_LEASE_OVER),
+            all_of(FETCH_UNCHANGED, FETCH_UNFINISHED, FETCH_LEASE_OVER),
             {":now": now, ":error": items.error_values(error), **_statuses(fetch.attempt)},
         )
     ]
@@ -198,10 +172,10 @@ def give_up(fetch: Fetch, error: FetchError, *, now: int) -> Write:
 def finish(fetch_id: str, attempt: int, result: Result, *, now: int) -> Write:
     """End the attempt that this worker holds with a result."""
     return [
-        _update(
+        update(
             items.fetch_key(fetch_id),
             "SET #status = :succeeded, finished_at = :now, #result = :result",
-            _all(FETCH_UNCHANGED, FETCH_RUNNING),
+            all_of(FETCH_UNCHANGED, FETCH_RUNNING),
             {":now": now, ":result": items.result_values(result), **_statuses(attempt)},
         )
     ]
@@ -210,10 +184,10 @@ def finish(fetch_id: str, attempt: int, result: Result, *, now: int) -> Write:
 def fail(fetch_id: str, attempt: int, error: FetchError, *, now: int) -> Write:
     """End the attempt that this worker holds, and the fetch, with an error."""
     return [
-        _update(
+        update(
             items.fetch_key(fetch_id),
             "SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",
-            _all(FETCH_UNCHANGED, FETCH_RUNNING),
+            all_of(FETCH_UNCHANGED, FETCH_RUNNING),
             {":now": now, ":error": items.error_values(error), **_statuses(attempt)},
         )
     ]
@@ -222,10 +196,10 @@ def fail(fetch_id: str, attempt: int, error: FetchError, *, now: int) -> Write:
 def retry(fetch_id: str, attempt: int, *, until: int) -> Write:
     """End the attempt that this worker holds; nobody begins the next one before `until`."""
     return [
-        _update(
+        update(
             items.fetch_key(fetch_id),
             "SET #status = :queued, lease_until = :until",
-            _all(FETCH_UNCHANGED, FETCH_RUNNING),
+            all_of(FETCH_UNCHANGED, FETCH_RUNNING),
             {":until": until, **_statuses(attempt)},
         )
     ]
@@ -249,7 +223,7 @@ def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Wr
     sweep_at = terms.sweep_at(job.submitted_at)
     return [
         _link(job, fetch.id),
-        _put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
+        put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
     ]
 
 
@@ -258,14 +232,14 @@ def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Wr
 
 def delete_unlinked(job: Job, terms: Terms) -> Write:
     """Turn a job that no fetch has into its mark."""
-    return [_put(items.mark_item(mark_of(job, terms)), _all(JOB_LIVES, JOB_UNLINKED))]
+    return [put(items.mark_item(mark_of(job, terms)), all_of(JOB_LIVES, JOB_UNLINKED))]
 
 
 def delete_shared(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
     """Turn some of the jobs that share a fetch into marks; the fetch stays for the others."""
     return [
         *(_untie(mark_of(job, terms), fetch) for job in jobs),
-        _update(
+        update(
             items.fetch_key(fetch.id),
             "SET jobs = jobs - :leaving",
             FETCH_OTHERS_STAY,
@@ -278,9 +252,9 @@ def delete_last(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
     """Turn the last jobs of a fetch into marks that say what is still to be removed, and delete the fetch."""
     return [
         *(_untie(unfinished_mark_of(job, fetch, terms), fetch) for job in jobs),
-        _delete(
+        delete(
             items.fetch_key(fetch.id),
-            _all(FETCH_NONE_STAY, FETCH_UNCHANGED),
+            all_of(FETCH_NONE_STAY, FETCH_UNCHANGED),
             {":leaving": len(jobs), ":attempt": fetch.attempt},
         ),
     ]
@@ -288,7 +262,7 @@ def delete_last(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
 
 def delete_claim(url_key: str, fetch_id: str) -> Write:
     """Remove the claim of a deleted fetch, unless a younger fetch has it by now."""
-    return [_delete(items.claim_key(url_key), CLAIM_OF_FETCH, {":fetch": fetch_id})]
+    return [delete(items.claim_key(url_key), CLAIM_OF_FETCH, {":fetch": fetch_id})]
 
 
 def delete_batch(batch: Batch, terms: Terms) -> Write:
@@ -300,7 +274,7 @@ def delete_batch(batch: Batch, terms: Terms) -> Write:
             "sweep_at": terms.sweep_at(batch.submitted_at),
         }
     )
-    return [_put(item, BATCH_ACCEPTED)]
+    return [put(item, BATCH_ACCEPTED)]
 
 
 def mark_of(job: Job, terms: Terms) -> Mark:
@@ -317,50 +291,17 @@ def unfinished_mark_of(job: Job, fetch: Fetch, terms: Terms) -> Mark:
 
 
 def _link(job: Job, fetch_id: str) -> Operation:
-    return _update(
+    return update(
         items.job_key(job.id),
         "SET fetch_id = :fetch",
-        _all(JOB_LIVES, JOB_UNLINKED),
+        all_of(JOB_LIVES, JOB_UNLINKED),
         {":fetch": fetch_id},
     )
 
 
 def _untie(mark: Mark, fetch: Fetch) -> Operation:
-    return _put(items.mark_item(mark), _all(JOB_LIVES, JOB_TIED), {":fetch": fetch.id})
+    return put(items.mark_item(mark), all_of(JOB_LIVES, JOB_TIED), {":fetch": fetch.id})
 
 
 def _statuses(attempt: int) -> dict[str, object]:
     return {":attempt": attempt} | {f":{status}": str(status) for status in Status}
-
-
-def _all(*clauses: str) -> str:
-    return " AND ".join(clauses)
-
-
-def _any(*clauses: str) -> str:
-    return " OR ".join(clauses)
-
-
-def _put(item: items.Item, condition: str, values: Mapping[str, object] | None = None) -> Operation:
-    return {"Put": {"Item": item, **_expression("", condition, values or {})}}
-
-
-def _update(pk: str, update: str, condition: str, values: Mapping[str, object]) -> Operation:
-    return {"Update": {"Key": {"pk": {"S": pk}}, **_expression(update, condition, values)}}
-
-
-def _delete(pk: str, condition: str, values: Mapping[str, object]) -> Operation:
-    return {"Delete": {"Key": {"pk": {"S": pk}}, **_expression("", condition, values)}}
-
-
-def _expression(update: str, condition: str, values: Mapping[str, object]) -> dict[str, Any]:
-    # DynamoDB refuses names and values that no expression uses.
-    used = set(re.findall(r"[#:]\w+", f"{update} {condition}"))
-    members: dict[str, Any] = {"ConditionExpression": condition}
-    if update:
-        members["UpdateExpression"] = update
-    if names := {name: _NAMES[name] for name in used if name.startswith("#")}:
-        members["ExpressionAttributeNames"] = names
-    if used_values := {name: items.encode(value) for name, value in values.items() if name in used}:
-        members["ExpressionAttributeValues"] = used_values
-    return members

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
 
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
@@ -16,30 +16,51 @@ MAX_VISIBILITY_SECONDS = 43200  # SQS allows no more, counted from when the mess
 LONGEST_LEAVE_SECONDS = MAX_VISIBILITY_SECONDS - 960  # which may be as long ago as an invocation takes, and a minute
 
 _VERSION = 1
-_KIND = "fetch"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """What a worker is asked for. The base of one class for each kind; their members are strings."""
+
+    kind: ClassVar[str]
+
+    def ids(self) -> dict[str, str]:
+        """What the log calls it by."""
+        raise NotImplementedError
+
+    def body(self) -> str:
+        """The message as text."""
+        return json.dumps({"v": _VERSION, "kind": self.kind, **asdict(self)})
+
+    @staticmethod
+    def parse(body: str) -> Message | None:
+        """The message of a text; None for one that is not ours. What a newer version says besides is passed over."""
+        try:
+            match json.loads(body):
+                case {"v": 1, "kind": str(kind), **members} if kind in KINDS:
+                    values = {field.name: members.get(field.name) for field in fields(KINDS[kind])}
+                    if all(isinstance(value, str) and value for value in values.values()):
+                        return KINDS[kind](**values)
+        except (ValueError, RecursionError):
+            pass
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchMessage(Message):
     """Asks for the fetch that leads a job. It carries no time and no URL: the rows have them."""
+
+    kind: ClassVar[str] = "fetch"
 
     job_id: str
     url_key: str
 
-    def body(self) -> str:
-        """The message as text."""
-        return json.dumps({"v": _VERSION, "kind": _KIND, "job_id": self.job_id, "url_key": self.url_key})
+    def ids(self) -> dict[str, str]:
+        """The job's."""
+        return {"job_id": self.job_id}
 
-    @staticmethod
-    def parse(body: str) -> Message | None:
-        """The message of a text; None for one that is not ours."""
-        try:
-            match json.loads(body):
-                case {"v": 1, "kind": "fetch", "job_id": str(job_id), "url_key": str(url_key)} if job_id and url_key:
-                    return Message(job_id, url_key)
-        except (ValueError, RecursionError):
-            pass
-        return None
+
+KINDS: dict[str, type[Message]] = {kind.kind: kind for kind in (FetchMessage,)}
 
 
 class Queue:

@@ -1,30 +1,32 @@
-"""The DynamoDB table: strongly consistent reads, and the writes of `protocol` carried out."""
+"""Jobs, fetches, claims and batches in the DynamoDB table: what can be read of them, and what can be done with them.
+
+Each verb is a write of `protocol`; it returns False where a condition refused it, and then nothing has changed.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib.jobs.decide import Seen
-from chalicelib.jobs.entities import Batch, Fetch, Job, Mark
-from chalicelib.jobs.errors import Unavailable
-from chalicelib.storage import items
-from chalicelib.storage.calls import (
-    Parallel,
-    Patience,
-    Refusal,
-    carry_out,
-    member,
-    send_once,
-    serial,
-    unavailable,
-)
-from chalicelib.storage.protocol import Terms, Write
+from chalicelib.jobs.decide import Rules, Seen, is_over
+from chalicelib.jobs.entities import Batch, Fetch, FetchError, Job, Mark, Result
+from chalicelib.jobs.leave import Departure
+from chalicelib.storage import items, protocol
+from chalicelib.storage.calls import Parallel, Patience, serial
+from chalicelib.storage.expressions import TRANSACTION_LIMIT, Write
+from chalicelib.storage.rows import Rows
+from chalicelib.storage.terms import Terms
 
-READ_LIMIT = 100  # keys in a BatchGetItem
-WRITE_LIMIT = 25  # items in a BatchWriteItem
+START_LIMIT = TRANSACTION_LIMIT // 3  # jobs that one transaction starts: job, fetch and claim of each
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """Jobs that have become marks, and those of the marks that name what is still to be removed."""
+
+    jobs: list[Job]
+    marks: list[Mark]
 
 
 class Table:
@@ -33,39 +35,40 @@ class Table:
     def __init__(
         self, client: Any, name: str, terms: Terms, *, parallel: Parallel = serial, patience: Patience | None = None
     ) -> None:
-        self._client = client
-        self._name = name
-        self._parallel = parallel
-        self._patience = patience or Patience()
-        self.terms = terms
-        send_once(client, "BatchWriteItem")
+        self._rows = Rows(client, name, parallel=parallel, patience=patience)
+        self._terms = terms
+
+    @property
+    def rules(self) -> Rules:
+        """What the decisions go by."""
+        return self._terms.rules
 
     # Reading
 
     def job(self, job_id: str, *, tenant: str | None = None) -> Job | Mark | None:
         """The job, or its mark. To a tenant another's is not there, and nothing more of it is looked at."""
-        item = self._get(items.job_key(job_id))
+        item = self._rows.get(items.job_key(job_id))
         return None if item is None or _is_anothers(item, tenant) else items.as_job(item)
 
     def fetch(self, fetch_id: str, *, now: int) -> Fetch | None:
         """The fetch; None once it may be swept."""
-        item = self._get(items.fetch_key(fetch_id))
+        item = self._rows.get(items.fetch_key(fetch_id))
         return None if item is None else _fetch(item, now)
 
     def batch(self, batch_id: str, *, tenant: str | None = None) -> Batch | Mark | None:
         """The batch, or the mark of a deleted one. To a tenant another's is not there, as with `job`."""
-        item = self._get(items.batch_key(batch_id))
+        item = self._rows.get(items.batch_key(batch_id))
         return None if item is None or _is_anothers(item, tenant) else items.as_batch(item)
 
     def jobs(self, job_ids: Sequence[str], *, tenant: str) -> dict[str, Job | Mark]:
         """The tenant's jobs and marks that exist among these, by id."""
-        found = self._read(items.job_key(job_id) for job_id in job_ids)
+        found = self._rows.read(items.job_key(job_id) for job_id in job_ids)
         own = (item for item in found.values() if not _is_anothers(item, tenant))
         return {job.id: job for job in map(items.as_job, own)}
 
     def fetches(self, fetch_ids: Iterable[str], *, now: int) -> dict[str, Fetch]:
         """The fetches that exist among these, by id."""
-        found = self._read(items.fetch_key(fetch_id) for fetch_id in fetch_ids)
+        found = self._rows.read(items.fetch_key(fetch_id) for fetch_id in fetch_ids)
         fetches = (_fetch(item, now) for item in found.values())
         return {fetch.id: fetch for fetch in fetches if fetch is not None}
 
@@ -75,13 +78,13 @@ class Table:
         No fetch is among it. Where a job has one, it is linked, or a mark by now, which asks for another look.
         """
         keys = [key for job_id, url_key in messages for key in (items.job_key(job_id), items.claim_key(url_key))]
-        found = self._read(keys)
+        found = self._rows.read(keys)
         return [self._seen(found, job_id, url_key, now) for job_id, url_key in messages]
 
     def seen_again(self, job_id: str, url_key: str, claimed_id: str | None, *, now: int) -> Seen:
         """What the runner decides by at a further look: with the own fetch, and that which the claim named before."""
         fetch_ids = [job_id] if claimed_id is None else [job_id, claimed_id]
-        found = self._read([items.job_key(job_id), items.claim_key(url_key), *map(items.fetch_key, fetch_ids)])
+        found = self._rows.read([items.job_key(job_id), items.claim_key(url_key), *map(items.fetch_key, fetch_ids)])
         fetches = [found.get(items.fetch_key(fetch_id)) for fetch_id in fetch_ids]
         own, *claimed = [None if item is None else _fetch(item, now) for item in fetches]
         seen = self._seen(found, job_id, url_key, now)
@@ -94,108 +97,139 @@ class Table:
         return Seen(
             # Of another URL it is a later job with the same Idempotency-Key, which has a message of its own.
             job=job if isinstance(job, Job) and job.url_key == url_key else None,
-            deleted=isinstance(job, Mark) and not self.terms.is_over(job, now),
+            deleted=isinstance(job, Mark) and not is_over(job, now=now, rules=self._terms.rules),
             claim=None if claim_item is None else items.as_claim(claim_item),
             own=None,
         )
 
-    # Writing
+    # Submitting
 
-    def make(self, write: Write) -> bool:
-        """Carry out a write of the protocol; False where a condition refused it.
+    def submit_job(self, job: Job) -> bool:
+        """Put a job for the first time."""
+        return self._rows.write(protocol.submit_job(job, self._terms))
 
-        A conflict with another write of the same items is not a refusal: the same is sent again.
-        """
-        made = carry_out(self._patience, "a write to the table", functools.partial(self._send, write))
-        return not isinstance(made, Refusal)
+    def submit_batch(self, batch: Batch) -> bool:
+        """Put a batch for the first time, under the lease that it has."""
+        return self._rows.write(protocol.submit_batch(batch, self._terms))
 
-    def make_all(self, writes: list[Write]) -> list[bool]:
-        """`make` each of some writes that have no item in common, at the same time."""
-        return self._parallel(self.make, writes)
+    def take_over_batch(self, batch: Batch, *, now: int) -> bool:
+        """Go on with a batch whose lease is over, as its new holder."""
+        return self._rows.write(protocol.take_over_batch(batch, now=now))
+
+    def release_batch(self, batch: Batch, *, now: int) -> bool:
+        """End the lease of the batch's holder."""
+        return self._rows.write(protocol.release_batch(batch, now=now))
+
+    def accept_batch(self, batch: Batch) -> bool:
+        """Say that every row and message of the batch is durable."""
+        return self._rows.write(protocol.accept_batch(batch))
 
     def put_jobs(self, jobs: Sequence[Job]) -> None:
         """Put the rows of a batch, unconditionally: its lease makes this handler the only writer.
 
-        The driver must not be another: what it repeats may be carried out first, and its first request later, over a
-        row that the runner has linked. So what is not known to be written is `Unavailable`.
+        The driver must not be another: a row that is written late would fall on one that the runner has linked by then.
         """
-        self._put_all([items.job_item(job, self.terms.sweep_at(job.submitted_at)) for job in jobs])
+        self._rows.put_all([items.job_item(job, self._terms.sweep_at(job.submitted_at)) for job in jobs])
+
+    # Running
+
+    def start(self, job: Job, *, now: int, dead: str | None = None) -> bool:
+        """Begin the job's own fetch and claim the URL, in the place of a dead fetch if that is named."""
+        return self._rows.write(protocol.start(job, now=now, terms=self._terms, dead=dead))
+
+    def start_all(self, jobs: Sequence[Job], *, now: int) -> bool:
+        """Start all of these jobs or none, in one transaction: START_LIMIT at most."""
+        starts = [protocol.start(job, now=now, terms=self._terms, dead=None) for job in jobs]
+        return self._rows.write([operation for start in starts for operation in start])
+
+    def join(self, job: Job, fetch_id: str) -> bool:
+        """Let the job share a standing fetch."""
+        return self._rows.write(protocol.join(job, fetch_id, self._terms))
+
+    def resume(self, fetch: Fetch, *, now: int) -> bool:
+        """Begin the next attempt of a fetch that nobody holds."""
+        return self._rows.write(protocol.resume(fetch, now=now, terms=self._terms))
+
+    def give_up(self, fetch: Fetch, error: FetchError, *, now: int) -> bool:
+        """Fail a fetch that nobody holds."""
+        return self._rows.write(protocol.give_up(fetch, error, now=now))
+
+    def finish(self, fetch_id: str, attempt: int, result: Result, *, now: int) -> bool:
+        """End an attempt, and the fetch, with a result."""
+        return self._rows.write(protocol.finish(fetch_id, attempt, result, now=now))
+
+    def fail(self, fetch_id: str, attempt: int, error: FetchError, *, now: int) -> bool:
+        """End an attempt, and the fetch, with an error."""
+        return self._rows.write(protocol.fail(fetch_id, attempt, error, now=now))
+
+    def retry(self, fetch_id: str, attempt: int, *, until: int) -> bool:
+        """End an attempt; the next one begins at `until` at the earliest."""
+        return self._rows.write(protocol.retry(fetch_id, attempt, until=until))
+
+    def fail_unstarted(self, job: Job, error: FetchError, *, now: int) -> bool:
+        """Fail a job that never started."""
+        return self._rows.write(protocol.fail_unstarted(job, error, now=now, terms=self._terms))
+
+    # Deleting
+
+    def leave(self, departures: Iterable[Departure], *, alone: bool = False) -> list[Departed]:
+        """Let jobs leave their fetches, several departures to a transaction unless each is to be made alone.
+
+        Returns those that were made; of a departure with more jobs than a transaction takes the first ones leave.
+        """
+        limit = 1 if alone else TRANSACTION_LIMIT
+        groups = list(_packed(map(self._plan, departures), limit=limit))
+        writes = [[operation for plan in group for operation in plan.write] for group in groups]
+        made = self._rows.write_all(writes)
+        return [plan.departed for group, was_made in zip(groups, made, strict=True) if was_made for plan in group]
+
+    def remove_claims(self, marks: Sequence[Mark]) -> None:
+        """Remove the claims of the fetches that these marks name, unless younger fetches have them by now."""
+        claims = {(mark.url_key, mark.fetch_id) for mark in marks if mark.url_key and mark.fetch_id}
+        self._rows.write_all([protocol.delete_claim(url_key, fetch_id) for url_key, fetch_id in sorted(claims)])
 
     def put_bare_marks(self, marks: Sequence[Mark]) -> None:
         """Say of deleted jobs that nothing of them is left to remove.
 
         Unconditional: only a delete writes to a mark, and each writes the same.
         """
-        self._put_all([items.mark_item(Mark(id=mark.id, tenant=mark.tenant, sweep_at=mark.sweep_at)) for mark in marks])
+        bare = [Mark(id=mark.id, tenant=mark.tenant, sweep_at=mark.sweep_at) for mark in marks]
+        self._rows.put_all([items.mark_item(mark) for mark in bare])
 
-    def _get(self, key: str) -> items.Item | None:
-        with unavailable("a read of the table"):
-            answer = self._client.get_item(TableName=self._name, Key={"pk": {"S": key}}, ConsistentRead=True)
-        item: items.Item | None = answer.get("Item")
-        return item
+    def delete_batch(self, batch: Batch) -> bool:
+        """Turn a batch whose jobs are deleted into its mark."""
+        return self._rows.write(protocol.delete_batch(batch, self._terms))
 
-    def _read(self, keys: Iterable[str]) -> dict[str, items.Item]:
-        unique = list(dict.fromkeys(keys))  # a key named twice is a ValidationException
-        chunks = [unique[at : at + READ_LIMIT] for at in range(0, len(unique), READ_LIMIT)]
-        found: dict[str, items.Item] = {}
-        for answer in self._parallel(self._read_chunk, chunks):
-            found |= answer
-        return found
+    def _plan(self, departure: Departure) -> _Plan:
+        fetch = departure.fetch
+        if fetch is None:
+            (job,) = departure.jobs
+            return _Plan(protocol.delete_unlinked(job, self._terms), Departed([job], []))
+        leaving = departure.jobs[: TRANSACTION_LIMIT - 1]
+        if fetch.jobs > len(leaving):
+            return _Plan(protocol.delete_shared(leaving, fetch, self._terms), Departed(leaving, []))
+        marks = [protocol.unfinished_mark_of(job, fetch, self._terms) for job in leaving]
+        return _Plan(protocol.delete_last(leaving, fetch, self._terms), Departed(leaving, marks))
 
-    def _read_chunk(self, keys: list[str]) -> dict[str, items.Item]:
-        found: dict[str, items.Item] = {}
-        request: Any = {self._name: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}}
-        for _ in self._patience.rounds():
-            with unavailable("a read of the table"):
-                answer = self._client.batch_get_item(RequestItems=request)
-            for item in member(answer, "Responses").get(self._name, []):
-                found[item["pk"]["S"]] = item
-            request = member(answer, "UnprocessedKeys")
-            if not request:
-                return found
-        raise Unavailable("the table kept leaving keys unread")
 
-    def _put_all(self, all_items: Sequence[items.Item]) -> None:
-        chunks = [list(all_items[at : at + WRITE_LIMIT]) for at in range(0, len(all_items), WRITE_LIMIT)]
-        late: list[Unavailable] = []
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    write: Write
+    departed: Departed  # once the write is made
 
-        def put(chunk: list[items.Item]) -> None:
-            try:
-                self._put_chunk(chunk)
-            except Unavailable as error:
-                late.extend([error] if error.late else [])
-                raise
 
-        try:
-            self._parallel(put, chunks)
-        except Unavailable as error:
-            raise late[0] if late else error from error
-
-    def _put_chunk(self, chunk: list[items.Item]) -> None:
-        request: Any = {self._name: [{"PutRequest": {"Item": item}} for item in chunk]}
-        for _ in self._patience.rounds():
-            with unavailable("a write to the table", late=True):
-                answer = self._client.batch_write_item(RequestItems=request)
-            request = member(answer, "UnprocessedItems")
-            if not request:
-                return
-        raise Unavailable("the table kept leaving items unwritten")
-
-    def _send(self, write: Write, token: str) -> None:
-        if len(write) > 1:
-            operations = [
-                {kind: {"TableName": self._name, **members} for kind, members in operation.items()}
-                for operation in write
-            ]
-            self._client.transact_write_items(TransactItems=operations, ClientRequestToken=token)
-            return
-        ((kind, members),) = write[0].items()
-        call = {
-            "Put": self._client.put_item,
-            "Update": self._client.update_item,
-            "Delete": self._client.delete_item,
-        }[kind]
-        call(TableName=self._name, **members)
+def _packed(plans: Iterable[_Plan], *, limit: int) -> Iterator[list[_Plan]]:
+    """Groups of plans that fit into one transaction each; a plan larger than the limit stands alone."""
+    group: list[_Plan] = []
+    size = 0
+    for plan in plans:
+        if group and size + len(plan.write) > limit:
+            yield group
+            group, size = [], 0
+        group.append(plan)
+        size += len(plan.write)
+    if group:
+        yield group
 
 
 def _is_anothers(item: items.Item, tenant: str | None) -> bool:

@@ -9,12 +9,12 @@ import pytest
 from chalice.app import Chalice
 from chalice.test import Client, HTTPResponse
 
-from chalicelib.api.access import REMEMBERED_MS
+from chalicelib.api.api import Api
 from chalicelib.api.headers import SECURITY
 from chalicelib.api.route import Route
 from chalicelib.api.routes import ROUTES
 from chalicelib.api.serve import register
-from chalicelib.api.service import Service
+from chalicelib.service.access import REMEMBERED_MS
 from tests.world import DAY, SECOND, World, world
 
 UNKNOWN = "0" * 32
@@ -148,7 +148,7 @@ def test_a_token_that_expires(closed: World) -> None:
 
 def test_many_tokens_are_forgotten(closed: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process remembers so many and no more, and lets in those that it has forgotten."""
-    monkeypatch.setattr("chalicelib.api.access.MOST_REMEMBERED", 3)
+    monkeypatch.setattr("chalicelib.service.access.MOST_REMEMBERED", 3)
     route = next(route for route in ROUTES if not route.public)
     tokens = [closed.grant() for _ in range(5)]
     for _ in range(2):
@@ -249,7 +249,7 @@ def test_security_headers(w: World) -> None:
 def test_a_fault_of_ours_has_them_too() -> None:
     """Where the settings do not hold together, no service is made; the answer is a problem as any other."""
 
-    def broken() -> Service:
+    def broken() -> Api:
         raise RuntimeError("the settings are broken")
 
     app = Chalice(app_name="broken")

@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.api.read import read_job
 from chalicelib.api.render import Renderer
 from chalicelib.jobs.entities import Status
 from chalicelib.runner.outcome import Fetched, Sink
+from chalicelib.service.read import read_job
 from tests.world import DAY, HOUR, SECOND, Site, World, failure
 
 URL = "https://example.com/"
@@ -180,7 +180,7 @@ class TestResult:
 
     def test_an_object_that_is_gone(self, w: World, job_id: str) -> None:
         """404, not an error of ours."""
-        w.bucket.delete(sorted(w.objects()))
+        w.service.bucket.delete(sorted(w.objects()))
         assert w.request("GET", f"/jobs/{job_id}/result").status_code == 404
 
 

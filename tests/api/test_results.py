@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.api import read
 from chalicelib.runner.outcome import Fetched, Sink
+from chalicelib.service import read
 from chalicelib.storage.bucket import LINK_SECONDS
 from tests.world import SECOND, Site, World, failure
 

@@ -21,11 +21,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 PROTOCOL = "chalicelib/storage/protocol.py"
-RUN = "chalicelib/runner/run.py"
+LOOP = "chalicelib/runner/fetch_messages.py"
+ATTEMPT = "chalicelib/runner/attempt.py"
 DECIDE = "chalicelib/jobs/decide.py"
-DELETE = "chalicelib/api/delete.py"
-SUBMIT = "chalicelib/api/submit.py"
+LEAVE = "chalicelib/jobs/leave.py"
+DELETE = "chalicelib/service/delete.py"
+SUBMIT = "chalicelib/service/submit.py"
+SUBMIT_BATCH = "chalicelib/service/submit_batch.py"
 TABLE = "chalicelib/storage/table.py"
+TERMS = "chalicelib/storage/terms.py"
 CALLS = "chalicelib/storage/calls.py"
 BUCKET = "chalicelib/storage/bucket.py"
 
@@ -91,43 +95,43 @@ REDUNDANT: dict[str, str] = {
 BY_HAND = [
     Break(
         "acknowledge at the first look",
-        RUN,
-        "                case decisions.LookAgain():\n                    looked = True\n",
-        "                case decisions.LookAgain():\n                    return Done()\n",
+        LOOP,
+        "            case decisions.LookAgain():\n                return None\n",
+        "            case decisions.LookAgain():\n                return Done()\n",
     ),
-    Break("a loser acknowledges", RUN, "return Done() if own is None or own.finished else Left(own.lease_until)", "return Done()"),
-    Break("acknowledge after a refusal", RUN, "        return Left(now)\n\n    def _has_time", "        return Done()\n\n    def _has_time"),
-    Break("several are started whatever was refused", RUN, "            if not self._table.make(write):\n                return {}\n", "            self._table.make(write)\n"),
-    Break("one round only", RUN, "ROUNDS = 5", "ROUNDS = 1"),
+    Break("a loser acknowledges", ATTEMPT, "return Done() if own is None or own.finished else Left(own.lease_until)", "return Done()"),
+    Break("acknowledge after a refusal", LOOP, "        return Left(now)\n\n    def _carry_out", "        return Done()\n\n    def _carry_out"),
+    Break("several are started whatever was refused", LOOP, "            if not self.by.table.start_all(list(starting.values()), now=now):\n                return\n", "            self.by.table.start_all(list(starting.values()), now=now)\n"),
+    Break("one round only", LOOP, "ROUNDS = 5", "ROUNDS = 1"),
     Break(
         "the claim's fetch is forgotten",
-        RUN,
+        LOOP,
         "            claimed_id = None if seen.claim is None else seen.claim.fetch_id\n",
         "            claimed_id = None\n",
     ),
     Break(
         "finish before the result is stored",
-        RUN,
+        ATTEMPT,
         "                if isinstance(outcome, Fetched):\n                    upload.complete()\n",
         "                if isinstance(outcome, Fetched):\n"
         "                    end = self._finish(fetch_id, attempt, self._result(outcome, key))\n"
         "                    upload.complete()\n                    return end\n",
     ),
-    Break("finish gives up early", RUN, "if self._end(protocol.finish(", "if self._table.make(protocol.finish("),
-    Break("a loser's object stays", RUN, "        self._bucket.delete([result.key])  # where that fails the message is left, and comes back to it\n", ""),
-    Break("a deleted job's message leaves its results", RUN, "                    if remove:\n", "                    if False:\n"),
-    Break("a deleted leader's message removes what others share", RUN, "                    if remove:\n", "                    if remove or seen.deleted:\n"),
+    Break("finish gives up early", ATTEMPT, "if _insisted(lambda: self._table.finish(fetch_id, attempt, result, now=now)):", "if self._table.finish(fetch_id, attempt, result, now=now):"),
+    Break("a loser's object stays", ATTEMPT, "        self._bucket.delete([result.key])  # where that fails the message is left, and comes back to it\n", ""),
+    Break("a deleted job's message leaves its results", LOOP, "                if remove:\n", "                if False:\n"),
+    Break("a deleted leader's message removes what others share", LOOP, "            end = self._carry_out(decision, message, now)\n", "            if seen.deleted and isinstance(decision, decisions.Acknowledge):\n                decision = decisions.Acknowledge(remove=True)\n            end = self._carry_out(decision, message, now)\n"),
     Break("a message takes whatever job its id has", TABLE, "if isinstance(job, Job) and job.url_key == url_key else", "if isinstance(job, Job) else"),
     Break(
         "a repeated finish removes its own object",
-        RUN,
+        ATTEMPT,
         "if own is not None and own.status is Status.SUCCEEDED and own.attempt == attempt:",
         "if False:",
     ),
     Break("attempts share an object", BUCKET, "hexdigest()[:32]}/{attempt}", "hexdigest()[:32]}/1"),
     Break("a resume is no new attempt", PROTOCOL, '":next": fetch.attempt + 1', '":next": fetch.attempt'),
     Break("a join is not counted", PROTOCOL, '"SET jobs = jobs + :one"', '"SET jobs = jobs + :none"'),
-    Break("a failure has no time", PROTOCOL, '"SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",\n            _all(FETCH_UNCHANGED, FETCH_RUNNING)', '"SET #status = :failed, finished_at = :now, #error = :error",\n            _all(FETCH_UNCHANGED, FETCH_RUNNING)'),
+    Break("a failure has no time", PROTOCOL, '"SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",\n            all_of(FETCH_UNCHANGED, FETCH_RUNNING)', '"SET #status = :failed, finished_at = :now, #error = :error",\n            all_of(FETCH_UNCHANGED, FETCH_RUNNING)'),
     Break(
         "the window counts from the clock",
         PROTOCOL,
@@ -152,52 +156,52 @@ BY_HAND = [
     Break("attempts never end", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if dead_letter:"),
     Break("the burial resumes", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if own.attempt >= rules.max_attempts:"),
     Break("the burial starts", DECIDE, "return Fail(job) if dead_letter else Start(job, dead=None)", "return Start(job, dead=None)"),
-    Break("items are swept with the job", PROTOCOL, "(submitted_at + self.rules.retention + self.rules.window)", "(submitted_at + self.rules.window)"),
+    Break("items are swept with the job", TERMS, "(submitted_at + self.rules.retention + self.rules.window)", "(submitted_at + self.rules.window)"),
     Break(
         "the message is sent before the row is put",
         SUBMIT,
-        "        if _put(service, meter, job, key):\n            _send(service, meter, [job], key)\n",
-        "        _send(service, meter, [job], key)\n        if _put(service, meter, job, key):\n",
+        "        if _put(submission, job):\n            submission.send([job])\n",
+        "        submission.send([job])\n        if _put(submission, job):\n",
     ),
     Break(
         "a replay sends no message",
         SUBMIT,
-        "    service.queue.send([Message(standing.id, standing.url_key)])\n",
+        "    service.queue.send([FetchMessage(standing.id, standing.url_key)])\n",
         "",
     ),
     Break(
         "a batch's own write, repeated, is a refusal",
-        SUBMIT,
-        "return batch if service.table.make(write) else service.table.batch(batch.id)",
-        'return batch if service.table.make(write) else replace(batch, holder="another")',
+        SUBMIT_BATCH,
+        "return batch if write() else self.service.table.batch(batch.id)",
+        'return batch if write() else replace(batch, holder="another")',
     ),
     Break(
         "a batch is accepted before its messages are sent",
-        SUBMIT,
-        "        _send(service, meter, jobs, key)\n        return _accept(service, batch, jobs, rejected)\n",
-        "        accepted = _accept(service, batch, jobs, rejected)\n        _send(service, meter, jobs, key)\n        return accepted\n",
+        SUBMIT_BATCH,
+        "            self.submission.send(jobs)\n            return self._accept(batch, jobs)\n",
+        "            accepted = self._accept(batch, jobs)\n            self.submission.send(jobs)\n            return accepted\n",
     ),
     Break(
         "a replayed batch writes every row",
-        SUBMIT,
-        "service.table.put_jobs([job for job in jobs if job.id not in written])",
-        "service.table.put_jobs(jobs)",
+        SUBMIT_BATCH,
+        "self.service.table.put_jobs([job for job in jobs if job.id not in written])",
+        "self.service.table.put_jobs(jobs)",
     ),
-    Break("a replayed batch takes no lease", SUBMIT, "    if standing.lease_until > now:\n        raise _in_progress(-(-(standing.lease_until - now) // 1000))\n    mine = replace(standing, lease_until=now + service.batch_lease, holder=holder)\n    if not _is_held_by(_take_lease(service, mine, protocol.take_over_batch(mine, now=now)), holder):\n        raise _in_progress(1)\n", "    mine = standing\n"),
-    Break("the lease ends while rows may be written", SUBMIT, "        if not error.late:\n            _release(service, batch)\n", "        _release(service, batch)\n"),
+    Break("a replayed batch takes no lease", SUBMIT_BATCH, "        if standing.lease_until > now:\n            raise InProgress(-(-(standing.lease_until - now) // 1000))\n        mine = replace(standing, lease_until=now + self.service.batch_lease, holder=holder)\n        taken = self._take_lease(mine, lambda: self.service.table.take_over_batch(mine, now=now))\n        if not _is_held_by(taken, holder):\n            raise InProgress(1)\n", "        mine = standing\n"),
+    Break("the lease ends while rows may be written", SUBMIT_BATCH, "            if not error.late:\n                self._release(batch)\n", "            self._release(batch)\n"),
     Break("a server's error is believed to be a refusal", CALLS, 'return error.response["ResponseMetadata"]["HTTPStatusCode"] < 500', "return True"),
-    Break("a batch that ends in 503 keeps its lease", SUBMIT, "    with suppress(Unavailable):  # then it ends by itself\n", "    if not service:\n"),
-    Break("a replayed batch is submitted now", SUBMIT, "_store(service, meter, mine, _jobs(mine, valid)", "_store(service, meter, mine, _jobs(replace(mine, submitted_at=now), valid)"),
+    Break("a batch that ends in 503 keeps its lease", SUBMIT_BATCH, "        with suppress(Unavailable):  # then it ends by itself\n", "        if not self.service:\n"),
+    Break("a replayed batch is submitted now", SUBMIT_BATCH, "return mine, self._store(mine, begun=True)", "return mine, self._store(replace(mine, submitted_at=now), begun=True)"),
     Break(
         "the batch goes before its jobs",
         DELETE,
-        "    delete_jobs(service, tenant, batch.job_ids())\n    service.table.make(protocol.delete_batch(batch, service.terms))\n",
-        "    service.table.make(protocol.delete_batch(batch, service.terms))\n    delete_jobs(service, tenant, batch.job_ids())\n",
+        "    delete_jobs(service, tenant, batch.job_ids())\n    service.table.delete_batch(batch)\n",
+        "    service.table.delete_batch(batch)\n    delete_jobs(service, tenant, batch.job_ids())\n",
     ),
     Break(
         "a repeated DELETE does not go on",
         DELETE,
-        "        unfinished += [mark for mark in marks if mark.fetch_id is not None]\n",
+        "                    self.unfinished.append(mark)\n",
         "",
     ),
     Break(
@@ -207,15 +211,15 @@ BY_HAND = [
         "    service.table.put_bare_marks(marks)\n    keys = {key for mark in marks",
     ),
     Break("the result is not removed", DELETE, "    service.bucket.delete(sorted(keys))\n", ""),
-    Break("the claim is not removed", DELETE, "    service.table.make_all([protocol.delete_claim(url_key, fetch_id) for url_key, fetch_id in sorted(claims)])\n", ""),
-    Break("a refused DELETE is believed", DELETE, "if was_made for plan in group]", "for plan in group]"),
-    Break("a deleted job leaves no mark", PROTOCOL, 'return [_put(items.mark_item(mark_of(job, terms)), _all(JOB_LIVES, JOB_UNLINKED))]', 'return [_delete(items.job_key(job.id), _all(JOB_LIVES, JOB_UNLINKED), {})]'),
+    Break("the claim is not removed", DELETE, "    service.table.remove_claims(marks)\n", ""),
+    Break("a refused DELETE is believed", TABLE, "if was_made for plan in group]", "for plan in group]"),
+    Break("a deleted job leaves no mark", PROTOCOL, 'return [put(items.mark_item(mark_of(job, terms)), all_of(JOB_LIVES, JOB_UNLINKED))]', 'return [delete(items.job_key(job.id), all_of(JOB_LIVES, JOB_UNLINKED), {})]'),
     Break("the last mark does not name the fetch", PROTOCOL, "return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, attempts=fetch.attempt)", "return mark_of(job, terms)"),
     Break("the last mark knows of one attempt", PROTOCOL, "attempts=fetch.attempt)", "attempts=min(fetch.attempt, 1))"),
-    Break("a mark never ends", DELETE, "not service.is_over(mark, tenant)", "mark.tenant == tenant"),
-    Break("a job whose fetch is gone is not looked at again", DELETE, "job.id not in gone & fetchless]", "job.id not in gone]"),
+    Break("a mark never ends", LEAVE, "    if is_over(mark, now=now, rules=rules):\n        return Absent()\n", ""),
+    Break("a job whose fetch is gone is not looked at again", LEAVE, "return Absent() if seen.fetch_was_gone else LookAgain()", "return Absent()"),
     Break("half an answer is believed", CALLS, '    client.meta.events.register("before-parse.*.*", _refuse_if_cut)\n', ""),
-    Break("lack of time uses up deliveries", RUN, "return Left()  # AWS is slow", "return Left(now)  # AWS is slow"),
+    Break("lack of time uses up deliveries", LOOP, "return Left()  # AWS is slow", "return Left(now)  # AWS is slow"),
     Break("a conflict counts as made", CALLS, "                if not why & _AGAIN:\n                    raise\n", "                return error.response\n"),
 ]  # fmt: skip
 
@@ -231,7 +235,7 @@ def by_clause() -> Iterator[Break]:
         alternatives = {
             name.id
             for call in ast.walk(function)
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "_any"
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "any_of"
             for name in ast.walk(call)
             if isinstance(name, ast.Name)
         }
@@ -242,7 +246,7 @@ def by_clause() -> Iterator[Break]:
                 name = f"{function.name}: without {clause}"
                 broken = re.sub(rf"\b{clause}\b", dropped, body)
                 yield Break(name, PROTOCOL, body, broken, REDUNDANT.get(name, ""))
-        if " _any(" in body and alternatives:
+        if " any_of(" in body and alternatives:
             name = f"{function.name}: any claim may be replaced"
             yield Break(name, PROTOCOL, body, body.replace("CLAIM_FREE,", f"{ALWAYS},"))
 

@@ -14,7 +14,7 @@ from chalicelib.jobs.access import LOCAL_TENANT
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.urls import normal_form
 from chalicelib.storage.bucket import result_keys
-from chalicelib.storage.queue import Message
+from chalicelib.storage.queue import FetchMessage
 from tests.world import MINUTE, World
 
 ENDS = {"succeeded", "failed"}
@@ -159,7 +159,7 @@ def _redelivery(w: World, ledger: Ledger) -> None:
     named = {item["result"]["key"] for item in before.values() if "result" in item}
     for job_id in reversed(ledger.accepted):
         key = ids.url_key(LOCAL_TENANT, normal_form(ledger.accepted[job_id], AddressPolicy()))
-        record = {"messageId": job_id, "receiptHandle": "none", "body": Message(job_id, key).body()}
+        record = {"messageId": job_id, "receiptHandle": "none", "body": FetchMessage(job_id, key).body()}
         if w.deliver([record]):
             raise Broken(f"8: a redelivery of {job_id} is left")
     if (w.items(), w.site.requests) != (before, requests):

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chalicelib.storage.queue import Message
+from chalicelib.storage.queue import FetchMessage
 from tests.crash.invariants import Ledger, check_clean, settle
 from tests.crash.stepping import FAULTS, Conductor, Fault, Operation, Side
 from tests.world import HOUR, SECOND, World, failure
@@ -136,7 +136,7 @@ class Service(RuleBasedStateMachine):
         covered["redeliver"] += 1
         stored = self.w.items().get(f"JOB#{job_id}", {})
         if "url_key" in stored and "url" in stored:
-            self.w.service.queue.send([Message(job_id, stored["url_key"])])
+            self.w.service.queue.send([FetchMessage(job_id, stored["url_key"])])
 
     @rule(url=st.sampled_from(URLS), status=st.sampled_from([404, 503]))
     def the_site_fails_once(self, url: str, status: int) -> None:

@@ -79,16 +79,17 @@ class TestNobodyLeads:
     def test_refused_in_every_round(self, s: Stage) -> None:
         """A worker whose writes are all refused gives the message back."""
         _, records = s.message()
-        s.w.table.make = lambda write: False  # type: ignore[method-assign]
+        rows = s.w.runners_table._rows
+        rows.write = lambda write, **_: False  # type: ignore[method-assign]
         assert s.w.deliver(records) == records
-        del s.w.table.make
+        del rows.write
         assert s.w.deliver(records) == []
         end(s)
 
     def test_a_reading_is_not_one_moment(self, s: Stage) -> None:
         """Own fetch read before a start and job after it: only a second look may acknowledge."""
         job_id, records = s.message()
-        real = s.w.table.seen
+        real = s.w.runners_table.seen
         looks = []
 
         def torn(*arguments: object, **options: object) -> object:
@@ -103,9 +104,9 @@ class TestNobodyLeads:
                 return [replace(seen[0], job=replace(job, fetch_id=job.id))]
             return seen
 
-        s.w.table.seen = torn  # type: ignore[method-assign, assignment]
+        s.w.runners_table.seen = torn  # type: ignore[method-assign, assignment]
         assert s.w.deliver(records) == records
-        del s.w.table.seen
+        del s.w.runners_table.seen
         s.w.pass_time(s.w.settings.lease_ms)
         s.w.deliver(records)
         assert s.w.job(job_id)["status"] == "succeeded"

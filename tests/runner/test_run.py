@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage.bucket import result_key
-from chalicelib.storage.queue import Message
+from chalicelib.storage.queue import FetchMessage, Message
 from tests.world import SECOND, Site, World, failure, world
 
 URL = "https://example.com/"
@@ -231,7 +231,7 @@ def test_a_message_that_cannot_be_read_is_left(w: World) -> None:
 
 def test_messages_are_read_back() -> None:
     """What the API sends is what the runner reads."""
-    message = Message("j", "k")
+    message = FetchMessage("j", "k")
     assert Message.parse(message.body()) == message
     assert json.loads(message.body()) == {"v": 1, "kind": "fetch", "job_id": "j", "url_key": "k"}
 
@@ -264,7 +264,7 @@ def test_a_row_that_cannot_be_read_brings_back_its_own_message_only(w: World) ->
         UpdateExpression="REMOVE submitted_at",
     )
     (left,) = w.run()
-    assert Message.parse(left["body"]) == Message(job_ids[1], w.items()[f"JOB#{job_ids[1]}"]["url_key"])
+    assert Message.parse(left["body"]) == FetchMessage(job_ids[1], w.items()[f"JOB#{job_ids[1]}"]["url_key"])
     assert {w.job(job_ids[0])["status"], w.job(job_ids[2])["status"]} == {"succeeded"}
 
 
@@ -323,7 +323,7 @@ def test_storage_that_fails_leaves_the_message(w: World) -> None:
         raise Unavailable("storing a result failed")
 
     job_id = w.submit(URL)["id"]
-    put = w.bucket._client.meta.events
+    put = w.service.bucket._client.meta.events
     put.register("before-call.s3.PutObject", fail, unique_id="fail")
     assert len(w.run()) == 1
     put.unregister("before-call.s3.PutObject", unique_id="fail")

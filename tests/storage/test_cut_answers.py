@@ -12,14 +12,14 @@ import pytest
 
 from chalicelib.jobs.access import Span
 from chalicelib.jobs.decide import Rules
-from chalicelib.jobs.entities import Batch, Job
+from chalicelib.jobs.entities import Batch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import calls, items
 from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import PART_BYTES, Bucket
-from chalicelib.storage.protocol import Terms, delete_claim, submit_batch, submit_job
-from chalicelib.storage.queue import Message, Queue
+from chalicelib.storage.queue import FetchMessage, Queue
 from chalicelib.storage.table import Table
+from chalicelib.storage.terms import Terms
 from chalicelib.wiring import client_config
 from tests.storage.cutting import Cutting, answer, chunked, cuts, cutting
 
@@ -27,6 +27,7 @@ JOB = Job(id="1", tenant="local", url="https://example.com/", url_key="k", submi
 BATCH = Batch(id="b", tenant="local", size=1, digest="d", submitted_at=1, lease_until=2, holder="h")
 TERMS = Terms(rules=Rules(window=1000, retention=10_000, max_attempts=3, skew=0), lease=100)
 ROW = items.job_item(JOB, 100)
+MARK = Mark(id="1", tenant="local", sweep_at=100, fetch_id="1", url_key="k", attempts=1)
 
 
 @dataclass
@@ -111,14 +112,14 @@ CALLS = [
         {"1": JOB},
     ),
     Call("BatchWriteItem", lambda s: s.table.put_jobs([JOB]), of_table({"UnprocessedItems": {}}), None),
-    Call("PutItem", lambda s: s.table.make(submit_job(JOB, TERMS)), of_table({}), True),
-    Call("PutItem, refused", lambda s: s.table.make(submit_batch(BATCH, TERMS)), REFUSAL, False),
-    Call("DeleteItem", lambda s: s.table.make(delete_claim("k", "1")), of_table({}), True),
-    Call("TransactWriteItems", lambda s: s.table.make(submit_job(JOB, TERMS) * 2), of_table({}), True),
+    Call("PutItem", lambda s: s.table.submit_job(JOB), of_table({}), True),
+    Call("PutItem, refused", lambda s: s.table.submit_batch(BATCH), REFUSAL, False),
+    Call("DeleteItem", lambda s: s.table.remove_claims([MARK]), of_table({}), None),
+    Call("TransactWriteItems", lambda s: s.table.start(JOB, now=1), of_table({}), True),
     Call("UpdateItem", count, of_table({"Attributes": COUNTED}), dict.fromkeys(Span, (0, 2))),
     Call(
         "SendMessageBatch",
-        lambda s: s.queue.send([Message("1", "k")]),
+        lambda s: s.queue.send([FetchMessage("1", "k")]),
         of_queue({"Successful": [{"Id": "0", "MessageId": "1", "MD5OfMessageBody": "1"}]}),
         None,
     ),
@@ -276,5 +277,5 @@ def test_a_message_that_is_named_nowhere_is_sent_again(stores: Stores) -> None:
         of_queue({"Successful": [{"Id": "0", **sent}]}),
         of_queue({"Successful": [{"Id": "1", **sent}]}),
     )
-    stores.queue.send([Message("1", "k"), Message("2", "k")])
+    stores.queue.send([FetchMessage("1", "k"), FetchMessage("2", "k")])
     assert stores.server.requests == 2

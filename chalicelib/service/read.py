@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chalicelib.api import problems
-from chalicelib.api.service import Service
 from chalicelib.jobs import ids
 from chalicelib.jobs.entities import FINISHED, Batch, Fetch, Job, Status
+from chalicelib.service.errors import NotFound
+from chalicelib.service.service import Service
 
 PAGE = 100  # jobs
 
@@ -72,23 +72,23 @@ def await_job(service: Service, tenant: str, job_id: str, seconds: int) -> Shown
 
 
 def read_job(service: Service, tenant: str, job_id: str) -> Shown:
-    """The job. Raises ProblemError (not found) for one that is unknown, deleted, expired or another tenant's."""
+    """The job. Raises NotFound for one that is unknown, deleted, expired or another tenant's."""
     if ids.is_job_id(job_id):
         job = service.table.job(job_id, tenant=tenant)
         if isinstance(job, Job) and not service.is_gone(job, tenant):
             shown = show(service, [job])
             if shown:
                 return shown[0]
-    raise problems.not_found("job")
+    raise NotFound("job")
 
 
 def read_batch(service: Service, tenant: str, batch_id: str) -> Batch:
-    """The batch itself. Raises ProblemError (not found) as `read_job` does, and for one that is not accepted whole."""
+    """The batch itself. Raises NotFound as `read_job` does, and for one that is not accepted whole."""
     if ids.is_batch_id(batch_id):
         batch = service.table.batch(batch_id, tenant=tenant)
         if isinstance(batch, Batch) and batch.accepted and not service.is_gone(batch, tenant):
             return batch
-    raise problems.not_found("batch")
+    raise NotFound("batch")
 
 
 def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, status: Status | None) -> Page:

@@ -1,0 +1,20 @@
+"""How the work on a message ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The message needs nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The message comes back: at this time, or where none is known after a pause that doubles with each delivery."""
+
+    until: int | None = None
+
+
+End = Done | Left

@@ -1,0 +1,178 @@
+"""One invocation: messages of any kind are received together, worked on at the same time, and acknowledged or left.
+
+A message has a kind, and a kind has a handler; what all kinds have in common is here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.logs import about
+from chalicelib.metrics import Metrics
+from chalicelib.runner.ends import Done, End, Left
+from chalicelib.runner.retry import RetryPolicy
+from chalicelib.storage.calls import Parallel
+from chalicelib.storage.queue import Message, Queue
+
+log = logging.getLogger("fetch_queue.runner")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """A message as it was received; the same message may be received twice, which makes two."""
+
+    message_id: str
+    receipt_handle: str
+    message: Message | None  # None for one that cannot be read
+    body: str
+    count: int  # how often the message was delivered, this time included
+
+    @staticmethod
+    def of(record: Mapping[str, Any]) -> Delivery:
+        """The delivery of an SQS event's record."""
+        count = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+        body = record["body"]
+        return Delivery(record["messageId"], record["receiptHandle"], Message.parse(body), body, count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """What is known of the invocation that a message came with."""
+
+    queue: Queue
+    seconds_left: Callable[[], float]  # that it may still take
+    seconds_needed: float  # from the sending of a request to the end of the attempt
+    dead_letters: bool  # its messages could not be done, and are brought to an end
+
+    @property
+    def has_time(self) -> bool:
+        """No request is sent that the worker might not live to see the end of."""
+        return self.seconds_left() >= self.seconds_needed
+
+
+class Work(Protocol):
+    """A kind's messages of one invocation, after what is done for them together."""
+
+    def handle(self, delivery: Delivery) -> End:
+        """Work on one of them. What it raises is logged, and leaves the message; so does Unavailable."""
+
+    def goes_last(self, delivery: Delivery) -> bool:
+        """Whether other messages are to be worked on first."""
+
+
+class Handler(Protocol):
+    """What is done with the messages of a kind."""
+
+    def take(self, deliveries: Sequence[Delivery], invocation: Invocation) -> Work:
+        """Do for all of them what is done together. Raises Unavailable, and then nothing has been done."""
+
+    def take_each(self, invocation: Invocation) -> Work:
+        """Do nothing together: each goes alone."""
+
+
+class Runner:
+    """Runs invocations. One instance serves every one of its process, from any thread."""
+
+    def __init__(
+        self,
+        *,
+        handlers: Mapping[str, Handler],  # by the kind of message
+        queue: Queue,
+        dead_letters: Queue,
+        retries: RetryPolicy,
+        clock: Callable[[], int],
+        parallel: Parallel,
+        metrics: Metrics,
+    ) -> None:
+        self.handlers = handlers
+        self._queue = queue
+        self._dead_letters = dead_letters
+        self._retries = retries
+        self._clock = clock
+        self._parallel = parallel
+        self._metrics = metrics
+
+    def run_jobs(self, records: Sequence[Mapping[str, Any]], seconds_left: Callable[[], float]) -> list[str]:
+        """Work on an invocation's messages at the same time.
+
+        `seconds_left` tells how long the invocation may still take. Returns the ids of the messages that are left.
+        """
+        return self._run(records, self._queue, seconds_left, dead_letters=False)
+
+    def run_dead_letters(self, records: Sequence[Mapping[str, Any]], seconds_left: Callable[[], float]) -> list[str]:
+        """Bring what could not be done to an end: the job fails, and whoever shares its fetch."""
+        return self._run(records, self._dead_letters, seconds_left, dead_letters=True)
+
+    def _run(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        queue: Queue,
+        seconds_left: Callable[[], float],
+        *,
+        dead_letters: bool,
+    ) -> list[str]:
+        needed = self._retries.fetch_seconds + self._retries.margin_seconds
+        invocation = Invocation(
+            queue=queue, seconds_left=seconds_left, seconds_needed=needed, dead_letters=dead_letters
+        )
+        deliveries = [Delivery.of(record) for record in records]
+        try:
+            work = dict(self._take(deliveries, invocation))
+        except Unavailable:
+            self._parallel(lambda delivery: self._leave(invocation, delivery, Left()), deliveries)
+            left = deliveries
+        else:
+            in_order = sorted(deliveries, key=lambda delivery: delivery in work and work[delivery].goes_last(delivery))
+            done = self._parallel(lambda delivery: self._is_done(delivery, work.get(delivery), invocation), in_order)
+            left = [delivery for delivery, is_done in zip(in_order, done, strict=True) if not is_done]
+        self._metrics.flush()
+        return [delivery.message_id for delivery in left]
+
+    def _take(self, deliveries: Sequence[Delivery], invocation: Invocation) -> Iterator[tuple[Delivery, Work]]:
+        for kind, handler in self.handlers.items():
+            of_kind = [each for each in deliveries if each.message is not None and each.message.kind == kind]
+            if not of_kind:
+                continue
+            try:
+                work = handler.take(of_kind, invocation)
+            except Unavailable:
+                raise
+            except Exception:  # a bug that one message meets must not bring back its neighbours
+                log.exception("messages could not be handled together")
+                work = handler.take_each(invocation)
+            yield from ((delivery, work) for delivery in of_kind)
+
+    def _is_done(self, delivery: Delivery, work: Work | None, invocation: Invocation) -> bool:
+        if delivery.message is None or work is None:
+            log.error(
+                "a message cannot be read", extra={"message_id": delivery.message_id, "body": delivery.body[:1000]}
+            )
+            return invocation.dead_letters
+        with about(**delivery.message.ids()):
+            try:
+                end = work.handle(delivery)
+            except Unavailable:
+                end = Left()
+            except Exception:
+                log.exception("a message could not be handled")
+                return False
+            if isinstance(end, Left):
+                log.info("message left", extra={"until": end.until, "dead_letter": invocation.dead_letters})
+                self._leave(invocation, delivery, end)
+            return isinstance(end, Done)
+
+    def _leave(self, invocation: Invocation, delivery: Delivery, left: Left) -> None:
+        if left.until is not None:
+            seconds = (left.until - self._clock()) / 1000
+        elif not invocation.dead_letters and delivery.count > 1:  # an outage must not use up the deliveries
+            seconds = self._retries.visibility_seconds * 2 ** (delivery.count - 1)
+        else:
+            return  # it comes back by itself
+        try:
+            invocation.queue.leave(delivery.receipt_handle, seconds)
+        except Unavailable:
+            log.warning("a message comes back later than it could", extra={"message_id": delivery.message_id})

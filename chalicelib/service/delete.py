@@ -1,0 +1,120 @@
+"""Deleting, for good: the job becomes a mark in the same write that takes it from its fetch; with the last job of
+a fetch go the fetch, its results and its claim. One job and a whole batch are the same work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chalicelib.jobs import ids
+from chalicelib.jobs import leave as decisions
+from chalicelib.jobs.entities import Job, Mark
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.leave import Leave, Seen, decide, departures
+from chalicelib.service.errors import NotFound
+from chalicelib.service.read import read_batch
+from chalicelib.service.service import Service
+from chalicelib.storage.bucket import result_keys
+
+ROUNDS = 8  # without any progress
+
+
+def delete_job(service: Service, tenant: str, job_id: str) -> None:
+    """Delete one job. Raises NotFound where there is none."""
+    if not ids.is_job_id(job_id) or job_id not in delete_jobs(service, tenant, [job_id]):
+        raise NotFound("job")
+
+
+def delete_batch(service: Service, tenant: str, batch_id: str) -> None:
+    """Delete every job of a batch, then the batch: what a crash leaves, the same request again finishes."""
+    batch = read_batch(service, tenant, batch_id)
+    delete_jobs(service, tenant, batch.job_ids())
+    service.table.delete_batch(batch)
+
+
+def delete_jobs(service: Service, tenant: str, job_ids: Sequence[str]) -> set[str]:
+    """Delete the jobs; returns which of them there were, those of a deletion that was cut short included.
+
+    Raises Unavailable where other writes to the same items keep getting in between.
+    """
+    deletion = _Deletion(service, tenant)
+    left = list(job_ids)
+    idle = 0
+    while left:
+        before = len(left)
+        left = deletion.round(left)
+        idle = 0 if len(left) < before else idle + 1
+        if idle > ROUNDS:
+            raise Unavailable("other writes kept getting in between")
+    _remove(service, deletion.unfinished)
+    return deletion.deleted
+
+
+@dataclass(slots=True)
+class _Deletion:
+    """What has been done of a deletion, round by round."""
+
+    service: Service
+    tenant: str
+    deleted: set[str] = field(default_factory=set)
+    unfinished: list[Mark] = field(default_factory=list)  # that name what is still to be removed
+    seen: set[str] = field(default_factory=set)  # as jobs
+    fetch_was_gone: set[str] = field(default_factory=set)
+    alone: bool = False  # each departure in a transaction of its own, once one was refused
+
+    def round(self, job_ids: Sequence[str]) -> list[str]:
+        """Read, decide, write; returns the jobs to look at again."""
+        leaving: list[Leave] = []
+        again: list[str] = []
+        now = self.service.clock()
+        for job_id, seen in self._look(job_ids, now).items():
+            match decide(seen, now=now, rules=self.service.rules):
+                case decisions.Absent():
+                    pass
+                case decisions.Deleted():
+                    self.deleted.add(job_id)
+                case decisions.Finish(mark):
+                    self.deleted.add(job_id)
+                    self.unfinished.append(mark)
+                case decisions.LookAgain():
+                    again.append(job_id)
+                    self.fetch_was_gone.add(job_id)
+                case Leave() as leave:
+                    leaving.append(leave)
+        return [*again, *self._let(leaving)]
+
+    def _look(self, job_ids: Sequence[str], now: int) -> dict[str, Seen]:
+        rows = self.service.table.jobs(job_ids, tenant=self.tenant)
+        linked = {row.fetch_id for row in rows.values() if isinstance(row, Job) and row.fetch_id is not None}
+        fetches = self.service.table.fetches(linked, now=now) if linked else {}
+        seen = {
+            job_id: Seen(
+                row=row,
+                fetch=None if row.fetch_id is None else fetches.get(row.fetch_id),
+                seen_before=job_id in self.seen,
+                fetch_was_gone=job_id in self.fetch_was_gone,
+            )
+            for job_id, row in rows.items()
+        }
+        self.seen |= {job_id for job_id, row in rows.items() if isinstance(row, Job)}
+        return seen
+
+    def _let(self, leaving: Sequence[Leave]) -> list[str]:
+        """Let them leave; returns those that are still there."""
+        leaving_together = list(departures(leaving))
+        departed = self.service.table.leave(leaving_together, alone=self.alone)
+        self.alone = self.alone or len(departed) < len(leaving_together)
+        gone = {job.id for each in departed for job in each.jobs}
+        self.deleted |= gone
+        self.unfinished += [mark for each in departed for mark in each.marks]
+        return [leave.job.id for leave in leaving if leave.job.id not in gone]
+
+
+def _remove(service: Service, marks: Sequence[Mark]) -> None:
+    """Remove what the last jobs of their fetches left, then say so in their marks."""
+    if not marks:
+        return
+    keys = {key for mark in marks if mark.fetch_id for key in result_keys(mark.fetch_id, mark.attempts)}
+    service.bucket.delete(sorted(keys))
+    service.table.remove_claims(marks)
+    service.table.put_bare_marks(marks)

@@ -1,0 +1,90 @@
+"""What a use case says no with. The tree of all errors is in `jobs.errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chalicelib.jobs.access import Quota, Span
+from chalicelib.jobs.entities import FetchError, Status
+from chalicelib.jobs.errors import FetchQueueError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedURL:
+    """A URL of a batch that is no job, and why."""
+
+    index: int  # in the list that was given
+    url: str
+    detail: str
+
+
+class Refused(FetchQueueError):
+    """Whoever asked is at fault, or has to wait."""
+
+
+class NotFound(Refused):
+    """Unknown, deleted, expired, or another tenant's: which of them is never told."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"no such {what}")
+        self.what = what
+
+
+class NotFinished(Refused):
+    """The job has no result yet."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(f"the job is {status}")
+        self.status = status
+
+
+class JobFailed(Refused):
+    """The job has no result, and will have none."""
+
+    def __init__(self, error: FetchError) -> None:
+        super().__init__(error.detail)
+        self.error = error
+
+
+class NoValidURL(Refused):
+    """None of a batch's URLs can be fetched; nothing was stored."""
+
+    def __init__(self, rejected: Sequence[RejectedURL]) -> None:
+        super().__init__("none of the URLs can be fetched")
+        self.rejected = rejected
+
+
+class KeyGone(Refused):
+    """What the idempotency key stands for was deleted, or has expired."""
+
+
+class KeyReused(Refused):
+    """The idempotency key stands for something else."""
+
+
+class InProgress(Refused):
+    """The first request with this idempotency key is still being stored."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"to be sent again in {seconds} s")
+        self.seconds = seconds
+
+
+class Unauthorized(Refused):
+    """There is no token, or it lets nobody in; which is never told."""
+
+
+class QuotaExceeded(Refused):
+    """More URLs than the tenant may submit in a span; nothing was stored."""
+
+    def __init__(self, urls: int, span: Span, quota: Quota) -> None:
+        super().__init__(f"{urls} URLs in a {span}")
+        self.urls = urls
+        self.span = span
+        self.quota = quota
+
+    @property
+    def always(self) -> bool:
+        """True where the span's end would not help: the request alone has too many."""
+        return self.urls > self.quota.limits[self.span]

@@ -1,0 +1,81 @@
+"""What submitting one URL and submitting many have in common: the key, the quota, the messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from chalicelib.jobs import ids
+from chalicelib.jobs.access import Access, Quota
+from chalicelib.jobs.entities import Job
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.leave import Departure
+from chalicelib.jobs.urls import check_single, normal_form
+from chalicelib.service.access import Meter
+from chalicelib.service.service import Service
+from chalicelib.storage.queue import FetchMessage
+
+
+class Submission:
+    """One request to store jobs: who sends it, with which idempotency key, and what it has counted."""
+
+    def __init__(self, service: Service, access: Access, key: str | None) -> None:
+        self.service = service
+        self.tenant = access.tenant
+        self.key = key
+        self._meter = Meter(service.access, access, service.clock())
+
+    @property
+    def may_be_counted(self) -> bool:
+        """True where the same request may have been counted before, so that it is to be looked for first."""
+        return self._meter.counts and self.key is not None
+
+    @property
+    def quota(self) -> Quota | None:
+        """How the tenant stands; None where nothing was counted."""
+        return self._meter.quota
+
+    def id_for(self, scope: str) -> str:
+        """The id of what is submitted: the key's, within what keys are told apart by, or a new one."""
+        return self.service.new_id() if self.key is None else ids.derived(self.tenant, scope, self.key)
+
+    def url_key(self, url: str) -> str:
+        """Which claim a URL goes by. Raises InvalidURL."""
+        check_single(url)
+        return ids.url_key(self.tenant, normal_form(url, self.service.addresses))
+
+    def count(self, urls: int) -> None:
+        """Count URLs that are about to be stored. Raises QuotaExceeded."""
+        self._meter.count(urls)
+
+    def give_back(self, urls: int) -> None:
+        """Take back what was counted, or a part of it."""
+        self._meter.give_back(urls)
+
+    @contextmanager
+    def unless_stored(self, urls: int) -> Iterator[None]:
+        """Give back what was counted where this ends Unavailable, before any message was sent: no job of it ever runs.
+
+        With a key it stays counted: the same request again may find what was stored, and is not counted then.
+        """
+        try:
+            yield
+        except Unavailable:
+            if self.key is None:
+                self.give_back(urls)
+            raise
+
+    def send(self, jobs: Sequence[Job]) -> None:
+        """Send the jobs' messages. Where that fails, and nobody can ask for the jobs again, they are withdrawn."""
+        try:
+            self.service.queue.send([FetchMessage(job.id, job.url_key) for job in jobs])
+        except Unavailable:
+            if self.key is None and self._meter.counts:
+                self._withdraw(jobs)
+            raise
+
+    def _withdraw(self, jobs: Sequence[Job]) -> None:
+        """Turn jobs that nobody was told of into marks, so that a message that was sent starts nothing."""
+        with suppress(Unavailable):  # then they stay counted
+            departed = self.service.table.leave([Departure([job], None) for job in jobs])
+            self.give_back(sum(len(each.jobs) for each in departed))

@@ -1,0 +1,82 @@
+"""Submitting one URL: it is accepted only when its row is in the table and its message on the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chalicelib.jobs.access import Access, Quota
+from chalicelib.jobs.entities import Job, Mark
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.metrics import Metric
+from chalicelib.service.errors import KeyGone, KeyReused
+from chalicelib.service.read import Shown, show
+from chalicelib.service.service import Service
+from chalicelib.service.submission import Submission
+from chalicelib.storage.queue import FetchMessage
+
+SCOPE = "POST /jobs"  # of idempotency keys: ids are derived from it, so it never changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedJob:
+    """A job that was taken."""
+
+    job: Shown
+    quota: Quota | None
+
+
+def submit_job(service: Service, access: Access, url: str, key: str | None) -> AcceptedJob:
+    """Take one URL; the same key and URL again gives the same job.
+
+    Raises InvalidURL, KeyGone and KeyReused, and QuotaExceeded.
+    """
+    submission = Submission(service, access, key)
+    url_key = submission.url_key(url)
+    job = Job(
+        id=submission.id_for(SCOPE),
+        tenant=access.tenant,
+        url=url,
+        url_key=url_key,
+        submitted_at=service.clock(),
+    )
+    standing = service.table.job(job.id) if submission.may_be_counted else None
+    if standing is None:
+        submission.count(1)
+        if _put(submission, job):
+            submission.send([job])
+            service.metrics.add(Metric.SUBMITTED)
+            return AcceptedJob(job=Shown(job, None), quota=submission.quota)
+        standing = service.table.job(job.id)
+        if not _is_own(standing, job):
+            submission.give_back(1)
+    return AcceptedJob(job=_replay(service, standing, job), quota=submission.quota)
+
+
+def _put(submission: Submission, job: Job) -> bool:
+    with submission.unless_stored(1):
+        return submission.service.table.submit_job(job)
+
+
+def _is_own(standing: Job | Mark | None, put: Job) -> bool:
+    """True where what refused a write may be that very write, repeated by the driver when its answer was lost.
+
+    Then it was counted rightly. Another request of the same millisecond is counted too, which harms less than a
+    submission that is not.
+    """
+    return isinstance(standing, Job) and standing.submitted_at == put.submitted_at
+
+
+def _replay(service: Service, standing: Job | Mark | None, job: Job) -> Shown:
+    """The job that the key stands for."""
+    if standing is None:
+        raise Unavailable("a job's row was swept between a refused write and its reading")
+    if isinstance(standing, Mark) or service.is_gone(standing, job.tenant):
+        raise KeyGone
+    if standing.url != job.url:
+        raise KeyReused
+    # Whether the first handler lived to send its message is not known.
+    service.queue.send([FetchMessage(standing.id, standing.url_key)])
+    shown = show(service, [standing])
+    if not shown:  # deleted since it was read
+        raise KeyGone
+    return shown[0]

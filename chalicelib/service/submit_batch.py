@@ -1,0 +1,186 @@
+"""Submitting many URLs: they are accepted only when every row is in the table and every message on the queue.
+
+One handler at a time stores a batch, under a lease; where it dies, the same request again goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from chalicelib.jobs import ids
+from chalicelib.jobs.access import Access, Quota
+from chalicelib.jobs.entities import Batch, Job, Mark
+from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.urls import InvalidURL
+from chalicelib.metrics import Metric
+from chalicelib.service.errors import InProgress, KeyGone, KeyReused, NoValidURL, RejectedURL
+from chalicelib.service.read import Shown, show_batch
+from chalicelib.service.service import Service
+from chalicelib.service.submission import Submission
+
+SCOPE = "POST /batches"  # of idempotency keys: ids are derived from it, so it never changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedBatch:
+    """A batch that was taken: its jobs in the order given, and what was not taken."""
+
+    batch: Batch
+    jobs: list[Shown]
+    rejected: list[RejectedURL]
+    quota: Quota | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The URLs of a request, sorted."""
+
+    valid: list[tuple[str, str]]  # URL and url_key
+    rejected: list[RejectedURL]
+
+
+def submit_batch(service: Service, access: Access, urls: Sequence[str], key: str | None) -> AcceptedBatch:
+    """Take the valid URLs; the same key and URLs again give the same batch.
+
+    Raises NoValidURL; KeyGone, KeyReused and InProgress; and QuotaExceeded.
+    """
+    submission = Submission(service, access, key)
+    given = _sorted(submission, urls)
+    if not given.valid:
+        raise NoValidURL(given.rejected)
+    now = service.clock()
+    holder = service.new_id()
+    batch = Batch(
+        id=holder if key is None else submission.id_for(SCOPE),
+        tenant=access.tenant,
+        size=len(given.valid),
+        digest=ids.digest(urls),
+        submitted_at=now,
+        lease_until=now + service.batch_lease,
+        holder=holder,
+    )
+    stored, jobs = _Storing(service, submission, given).submit(batch)
+    return AcceptedBatch(batch=stored, jobs=jobs, rejected=given.rejected, quota=submission.quota)
+
+
+@dataclass(frozen=True, slots=True)
+class _Storing:
+    """Stores the batch of a request, or finds what its key stands for: the batch, and its jobs as they are."""
+
+    service: Service
+    submission: Submission
+    given: _Given
+
+    def submit(self, batch: Batch) -> tuple[Batch, list[Shown]]:
+        """Store it whole, unless the key stands for something already."""
+        table = self.service.table
+        standing = table.batch(batch.id) if self.submission.may_be_counted else None
+        if standing is None:
+            self.submission.count(batch.size)
+            with self.submission.unless_stored(batch.size):
+                standing = self._take_lease(batch, lambda: table.submit_batch(batch))
+            if _is_held_by(standing, batch.holder):
+                return batch, self._store(batch, begun=False)
+            self.submission.give_back(batch.size)
+        if standing is None:
+            raise Unavailable("a batch's row was swept between a refused write and its reading")
+        if isinstance(standing, Mark) or self.service.is_gone(standing, batch.tenant):
+            raise KeyGone
+        if standing.digest != batch.digest:
+            raise KeyReused
+        if standing.accepted:
+            return standing, show_batch(self.service, standing)
+        return self._take_over(standing, batch.holder)
+
+    def _take_over(self, standing: Batch, holder: str) -> tuple[Batch, list[Shown]]:
+        """Go on where a handler died: write the rows that are missing, send every message."""
+        if len(self.given.valid) != standing.size:  # what may be fetched has changed since: the ids would shift
+            raise KeyGone
+        now = self.service.clock()
+        if standing.lease_until > now:
+            raise InProgress(-(-(standing.lease_until - now) // 1000))
+        mine = replace(standing, lease_until=now + self.service.batch_lease, holder=holder)
+        taken = self._take_lease(mine, lambda: self.service.table.take_over_batch(mine, now=now))
+        if not _is_held_by(taken, holder):
+            raise InProgress(1)
+        return mine, self._store(mine, begun=True)
+
+    def _take_lease(self, batch: Batch, write: Callable[[], bool]) -> Batch | Mark | None:
+        """The batch as it stands after a write that makes its lease ours, unless another has it.
+
+        It is ours too where the driver repeated the write, since its answer was lost, and the repetition was refused.
+        """
+        try:
+            return batch if write() else self.service.table.batch(batch.id)
+        except Unavailable:
+            self._release(batch)
+            raise
+
+    def _store(self, batch: Batch, *, begun: bool) -> list[Shown]:
+        """Put the rows, or those that are missing of what was begun; send every message; accept.
+
+        Where that ends Unavailable the lease ends too, so that the same request may go on at once: but not while
+        DynamoDB may still carry out a write of rows whose answer was not heard, for it would fall on rows that are
+        linked by then.
+        """
+        jobs = _jobs(batch, self.given.valid)
+        try:
+            with self.submission.unless_stored(batch.size):
+                written = self.service.table.jobs(batch.job_ids(), tenant=batch.tenant) if begun else {}
+                self.service.table.put_jobs([job for job in jobs if job.id not in written])
+        except Unavailable as error:
+            if not error.late:
+                self._release(batch)
+            raise
+        try:
+            self.submission.send(jobs)
+            return self._accept(batch, jobs)
+        except Unavailable:
+            self._release(batch)
+            raise
+
+    def _release(self, batch: Batch) -> None:
+        with suppress(Unavailable):  # then it ends by itself
+            self.service.table.release_batch(batch, now=self.service.clock())
+
+    def _accept(self, batch: Batch, jobs: Sequence[Job]) -> list[Shown]:
+        if not self.service.table.accept_batch(batch):
+            # Another handler took over, or the batch was deleted by who was told of that one's acceptance.
+            standing = self.service.table.batch(batch.id)
+            if isinstance(standing, Mark):
+                raise KeyGone
+            if standing is None or not standing.accepted:
+                raise InProgress(1)
+        self.service.metrics.add(Metric.SUBMITTED, len(jobs))
+        self.service.metrics.add(Metric.REJECTED, len(self.given.rejected))
+        return [Shown(job, None) for job in jobs]
+
+
+def _sorted(submission: Submission, urls: Sequence[str]) -> _Given:
+    given = _Given(valid=[], rejected=[])
+    for index, url in enumerate(urls):
+        try:
+            given.valid.append((url, submission.url_key(url)))
+        except InvalidURL as error:
+            given.rejected.append(RejectedURL(index=index, url=url, detail=str(error)))
+    return given
+
+
+def _jobs(batch: Batch, valid: Sequence[tuple[str, str]]) -> list[Job]:
+    return [
+        Job(
+            id=job_id,
+            tenant=batch.tenant,
+            url=url,
+            url_key=url_key,
+            submitted_at=batch.submitted_at,
+            batch_id=batch.id,
+        )
+        for job_id, (url, url_key) in zip(batch.job_ids(), valid, strict=True)
+    ]
+
+
+def _is_held_by(standing: Batch | Mark | None, holder: str) -> bool:
+    return isinstance(standing, Batch) and standing.holder == holder
