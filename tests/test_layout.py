@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "jobs": {"jobs"},
     "storage": {"jobs", "storage"},
     "service": {"jobs", "storage", "metrics", "service"},
-    "api": {"jobs", "storage", "service", "metrics", "api"},
+    "api": {"jobs", "service", "api"},
     "runner": {"jobs", "storage", "logs", "metrics", "runner"},
     "settings": {"jobs"},
     "logs": set(),

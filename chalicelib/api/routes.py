@@ -21,7 +21,6 @@ from chalicelib.api.types import (
     LinkedJobView,
 )
 from chalicelib.service import delete, read, results, submit, submit_batch
-from chalicelib.storage.bucket import LINK_SECONDS
 
 JOB_POLL_SECONDS = 1
 BATCH_POLL_SECONDS = (2, 10)  # grows with the batch's age; the first one with its size
@@ -105,18 +104,15 @@ def get_batch(call: Call, batch_id: str) -> Response:
 
 def get_batch_results(call: Call, batch_id: str) -> Response:
     """`GET /batches/{id}/results`: a batch's jobs, a line each, with links to their results."""
-    found = read.read_results(call.service, call.tenant, batch_id, cursor=requests.cursor(call.query.get("cursor")))
-    until = call.service.clock() + LINK_SECONDS * 1000
-    lines = []
-    for shown in found.jobs:
-        fetched = None if shown.fetch is None else shown.fetch.result
-        link = None if fetched is None else results.link_to(call.service, shown.job, fetched)
-        lines.append(msgspec.json.encode(call.render.linked(shown, link, until)).decode() + "\n")
+    cursor = requests.cursor(call.query.get("cursor"))
+    found = results.read_links(call.service, call.tenant, batch_id, cursor=cursor)
+    views = [call.render.linked(shown, link, found.links_until) for shown, link in found.jobs]
+    lines = [msgspec.json.encode(view).decode() + "\n" for view in views]
     about = {"Content-Type": LINES, "Cache-Control": "no-store"}
     if found.next is not None:
         about["Link"] = f'<{call.render.batch_path(batch_id)}/results?cursor={found.next}>; rel="next"'
-    if not all(shown.finished for shown in found.jobs):
-        about["Retry-After"] = str(_batch_poll(call.service.clock() - found.batch.submitted_at))
+    if not found.finished:
+        about["Retry-After"] = str(_batch_poll(call.service.clock() - found.submitted_at))
     return _text(200, "".join(lines), about)
 
 

@@ -32,8 +32,8 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResultsPage:
-    """Some of a batch's jobs, in order, and where the next ones begin."""
+class Rest:
+    """A batch's jobs from some number on, PAGE of them, and where the next ones begin."""
 
     batch: Batch
     jobs: list[Shown]
@@ -104,12 +104,12 @@ def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, stat
     return Page(batch=batch, counts=counts, jobs=page, next=number(page[-1].job) + 1 if more else None)
 
 
-def read_results(service: Service, tenant: str, batch_id: str, *, cursor: int) -> ResultsPage:
+def read_rest(service: Service, tenant: str, batch_id: str, *, cursor: int) -> Rest:
     """The batch's jobs from number `cursor` on, and no others are read."""
     batch = read_batch(service, tenant, batch_id)
     end = cursor + PAGE
     jobs = _show(service, batch, batch.job_ids()[cursor:end])
-    return ResultsPage(batch=batch, jobs=jobs, next=end if end < batch.size else None)
+    return Rest(batch=batch, jobs=jobs, next=end if end < batch.size else None)
 
 
 def show(service: Service, jobs: Sequence[Job]) -> list[Shown]:

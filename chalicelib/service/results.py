@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from chalicelib.jobs.entities import Job, Result
 from chalicelib.jobs.filenames import file_name
 from chalicelib.service.errors import JobFailed, NotFinished, NotFound
-from chalicelib.service.read import read_job
+from chalicelib.service.read import Shown, read_job, read_rest
 from chalicelib.service.service import Service
+from chalicelib.storage.bucket import LINK_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,21 @@ class Elsewhere:
     url: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedPage:
+    """Some of a batch's jobs, in order, each with a link to its result, and where the next ones begin."""
+
+    jobs: list[tuple[Shown, str | None]]  # no link where there is no result
+    links_until: int  # when they end
+    next: int | None
+    submitted_at: int  # the batch
+
+    @property
+    def finished(self) -> bool:
+        """True when no job's status will change any more."""
+        return all(shown.finished for shown, _ in self.jobs)
+
+
 def read_result(
     service: Service,
     tenant: str,
@@ -57,13 +73,30 @@ def read_result(
     if is_known(result):
         return Known(result=result)
     if not result.text or not may_be_inline(result):
-        return Elsewhere(result=result, url=link_to(service, shown.job, result))
+        return Elsewhere(result=result, url=_link_to(service, shown.job, result))
     data = service.bucket.read(result.key)
     if data is None:  # deleted since the job was read
         raise NotFound("result")
     return Inline(result=result, text=data.decode())
 
 
-def link_to(service: Service, job: Job, result: Result) -> str:
+def read_links(service: Service, tenant: str, batch_id: str, *, cursor: int) -> LinkedPage:
+    """The batch's jobs from number `cursor` on, each with a link to its result. Raises NotFound."""
+    page = read_rest(service, tenant, batch_id, cursor=cursor)
+    until = service.clock() + LINK_SECONDS * 1000
+    return LinkedPage(
+        jobs=[(shown, _link_of(service, shown)) for shown in page.jobs],
+        links_until=until,
+        next=page.next,
+        submitted_at=page.batch.submitted_at,
+    )
+
+
+def _link_of(service: Service, shown: Shown) -> str | None:
+    result = None if shown.fetch is None else shown.fetch.result
+    return None if result is None else _link_to(service, shown.job, result)
+
+
+def _link_to(service: Service, job: Job, result: Result) -> str:
     """A URL that anybody may read a job's result with for a while; it is saved by the name that its URL makes."""
     return service.bucket.link(result.key, file_name(job.url, result.content_type))

@@ -1,0 +1,79 @@
+"""A second kind of message: a class, and a row in the table of handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from chalicelib.runner.ends import Done, End, Left
+from chalicelib.runner.invocation import Delivery, Invocation, Runner
+from chalicelib.storage import queue
+from chalicelib.storage.queue import FetchMessage, Message
+from tests.world import World
+
+URL = "https://a.example/"
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting(Message):
+    """Asks for a greeting."""
+
+    kind: ClassVar[str] = "greeting"
+
+    name: str
+
+    def ids(self) -> dict[str, str]:
+        return {"name": self.name}
+
+
+class Greetings:
+    """Greets everybody but one; it does nothing for them together."""
+
+    def __init__(self) -> None:
+        self.greeted: list[str] = []
+
+    def take(self, deliveries: Sequence[Delivery], invocation: Invocation) -> Greetings:
+        return self
+
+    def take_each(self, invocation: Invocation) -> Greetings:
+        return self
+
+    def goes_last(self, delivery: Delivery) -> bool:
+        return False
+
+    def handle(self, delivery: Delivery) -> End:
+        assert isinstance(delivery.message, Greeting)
+        if delivery.message.name == "nobody":
+            return Left()
+        self.greeted.append(delivery.message.name)
+        return Done()
+
+
+@pytest.fixture
+def greetings(w: World, monkeypatch: pytest.MonkeyPatch) -> Greetings:
+    monkeypatch.setitem(queue.KINDS, Greeting.kind, Greeting)
+    handler = Greetings()
+    monkeypatch.setattr(w.runner, "handlers", {**w.runner.handlers, Greeting.kind: handler})
+    return handler
+
+
+def test_kinds_are_worked_on_in_one_invocation(w: World, greetings: Greetings) -> None:
+    """Each by its own handler; what one leaves comes back."""
+    job_id = w.submit(URL)["id"]
+    w.service.queue.send([Greeting("Ada"), Greeting("nobody")])
+    left = w.run()
+    assert [Message.parse(message["body"]) for message in left] == [Greeting("nobody")]
+    assert greetings.greeted == ["Ada"]
+    assert w.job(job_id)["status"] == "succeeded"
+
+
+def test_a_kind_without_a_handler_is_left(w: World, greetings: Greetings) -> None:
+    """As a message that cannot be read: a worker that is older than who sent it gives it back."""
+    runner: Runner = w.runner
+    runner.handlers = {kind: handler for kind, handler in runner.handlers.items() if kind == FetchMessage.kind}
+    w.service.queue.send([Greeting("Ada")])
+    assert len(w.run()) == 1
+    assert greetings.greeted == []
