@@ -16,17 +16,13 @@ _BATCH = re.compile(r"[0-9a-f]{32}")
 
 def derived(tenant: str, route: str, key: str) -> str:
     """The id that an idempotency key stands for: the same for the same tenant, route and key, and for no others."""
-    return _sha256([tenant, route, key])[: 2 * RANDOM_BYTES]
+    return digest([tenant, route, key])[: 2 * RANDOM_BYTES]
 
 
-def url_key(tenant: str, normal_form: str) -> str:
-    """What a URL's claim is kept under. A claim is one tenant's, and one method's."""
-    return _sha256([tenant, "GET", normal_form])
-
-
-def digest(urls: Sequence[str]) -> str:
-    """What tells one batch's body from another's."""
-    return _sha256(list(urls))
+def digest(parts: Sequence[str]) -> str:
+    """What tells one list of texts from all others, such as the URLs of one batch from another's."""
+    # JSON keeps the parts apart: no two lists give the same text.
+    return hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()
 
 
 def is_job_id(text: str) -> bool:
@@ -37,8 +33,3 @@ def is_job_id(text: str) -> bool:
 def is_batch_id(text: str) -> bool:
     """True for what may be a batch's id."""
     return _BATCH.fullmatch(text) is not None
-
-
-def _sha256(parts: list[str]) -> str:
-    # JSON keeps the parts apart: no two lists give the same text.
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -23,7 +23,8 @@ from urllib3.exceptions import HTTPError
 
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.references import resolved
-from chalicelib.jobs.urls import InvalidURL, normal_form
+from chalicelib.jobs.target import Target
+from chalicelib.jobs.urls import InvalidURL
 from chalicelib.runner import body, excerpt, failures, headers
 from chalicelib.runner.connection import Guard, GuardedAdapter, GuardedSession
 from chalicelib.runner.deadline import Deadline, Exchange
@@ -105,43 +106,43 @@ class Fetcher:
             hop = self._admitted(url, redirected=redirects > 0)
             answer = self._exchange(hop, deadline, redirected=redirects > 0)
             answers.callback(answer.close)
-            target = self._redirect_target(answer)
-            if target is None:
-                return answer, hop
+            reference = self._reference(answer)
+            if reference is None:
+                return answer, hop.url
             answer.close()  # with the connection: its body may be huge and is of no use
-            url = resolved(hop, target)
+            url = resolved(hop.url, reference)
         raise Stopped(failures.too_many_redirects(self._limits.max_redirects))
 
-    def _admitted(self, url: str, *, redirected: bool) -> str:
-        """The normal form of a hop: it is what is sent."""
+    def _admitted(self, url: str, *, redirected: bool) -> Target:
+        """What a hop asks for."""
         try:
-            return normal_form(url, self._policy, longest=LONGEST_HOP)
+            return Target.of(url, self._policy, longest=LONGEST_HOP)
         except InvalidURL as error:
             self._log_hop(url, None, "refused", "invalid URL")
             failure = failures.blocked_redirect() if redirected else failures.blocked_url(str(error))
             raise Stopped(failure) from error
 
-    def _exchange(self, url: str, deadline: Deadline, *, redirected: bool) -> requests.Response:
+    def _exchange(self, target: Target, deadline: Deadline, *, redirected: bool) -> requests.Response:
         """Send one request; the answer's head has come."""
         host = failures.REDIRECT_HOST if redirected else failures.SUBMITTED_HOST
         exchange = Exchange(deadline, host)
         try:
             try:
-                return self._send(url, exchange)
+                return self._send(target, exchange)
             except Stopped as stopped:
                 if not exchange.reused or exchange.received or stopped.failure != failures.cut(answered=False):
                     raise
             # The site closed a kept-alive connection as we sent. A GET may be repeated then (RFC 9110, 9.2.2), once.
             exchange = Exchange(deadline, host, fresh=True)
-            return self._send(url, exchange)
+            return self._send(target, exchange)
         finally:
             verdict = "refused" if exchange.reason else "allowed" if exchange.address else "unresolved"
-            self._log_hop(url, exchange.address, verdict, exchange.reason)
+            self._log_hop(target.url, exchange.address, verdict, exchange.reason)
 
-    def _send(self, url: str, exchange: Exchange) -> requests.Response:
+    def _send(self, target: Target, exchange: Exchange) -> requests.Response:
         self._guard.exchange = exchange
         request = requests.PreparedRequest()
-        request.method, request.url = "GET", url  # set as it is: what is compared is what is sent
+        request.method, request.url = target.method, target.url  # set as it is: what is compared is what is sent
         request.prepare_headers(self._headers)
         timeout = (self._limits.connect_seconds, self._limits.total_seconds)  # the exchange's own are shorter
         try:
@@ -216,7 +217,7 @@ class Fetcher:
             raise Stopped(self._diagnosed(error, exchange)) from error
 
     @staticmethod
-    def _redirect_target(answer: requests.Response) -> str | None:
+    def _reference(answer: requests.Response) -> str | None:
         if answer.status_code not in REDIRECTS:
             return None
         try:

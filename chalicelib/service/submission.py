@@ -10,7 +10,8 @@ from chalicelib.jobs.access import Access, Quota
 from chalicelib.jobs.entities import Job
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.leave import Departure
-from chalicelib.jobs.urls import check_single, normal_form
+from chalicelib.jobs.target import Target
+from chalicelib.jobs.urls import check_single
 from chalicelib.service.access import Meter
 from chalicelib.service.service import Service
 from chalicelib.storage.queue import FetchMessage
@@ -42,7 +43,7 @@ class Submission:
     def url_key(self, url: str) -> str:
         """Which claim a URL goes by. Raises InvalidURL."""
         check_single(url)
-        return ids.url_key(self.tenant, normal_form(url, self.service.addresses))
+        return Target.of(url, self.service.addresses).key(self.tenant)
 
     def count(self, urls: int) -> None:
         """Count URLs that are about to be stored. Raises QuotaExceeded."""

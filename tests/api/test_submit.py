@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.jobs import ids
+from chalicelib.jobs.target import Target
 from tests.world import DAY, SECOND, World
 
 URL = "https://example.com/"
@@ -215,5 +216,5 @@ def test_a_batch_replays(w: World) -> None:
 def test_another_tenants_key_is_another_key(w: World) -> None:
     """What a key stands for depends on whose it is."""
     assert ids.derived("a", "POST /jobs", "k") != ids.derived("b", "POST /jobs", "k")
-    assert ids.url_key("a", URL) != ids.url_key("b", URL)
+    assert Target(URL).key("a") != Target(URL).key("b")
     assert ids.is_job_id(ids.derived("a", "POST /jobs", "k"))

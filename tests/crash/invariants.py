@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.jobs import ids
 from chalicelib.jobs.access import LOCAL_TENANT
 from chalicelib.jobs.addresses import AddressPolicy
-from chalicelib.jobs.urls import normal_form
+from chalicelib.jobs.target import Target
 from chalicelib.storage.bucket import result_keys
 from chalicelib.storage.queue import FetchMessage
 from tests.world import MINUTE, World
@@ -158,7 +157,7 @@ def _redelivery(w: World, ledger: Ledger) -> None:
     before, requests = w.items(), w.site.requests.copy()
     named = {item["result"]["key"] for item in before.values() if "result" in item}
     for job_id in reversed(ledger.accepted):
-        key = ids.url_key(LOCAL_TENANT, normal_form(ledger.accepted[job_id], AddressPolicy()))
+        key = Target.of(ledger.accepted[job_id], AddressPolicy()).key(LOCAL_TENANT)
         record = {"messageId": job_id, "receiptHandle": "none", "body": FetchMessage(job_id, key).body()}
         if w.deliver([record]):
             raise Broken(f"8: a redelivery of {job_id} is left")
