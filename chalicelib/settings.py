@@ -17,6 +17,8 @@ WAIT_MARGIN_SECONDS = 5  # for the readings before and after a wait
 CALL_SECONDS = 6  # the longest that a call to AWS takes which has to be made once more
 LAMBDA_RUNTIME_PORT = 9001  # Lambda's runtime API listens there, on loopback
 
+_Rule = tuple[bool, str]  # whether it holds, and what to say where it does not
+
 _DAY_SECONDS = 24 * 60 * 60
 _DAY_MS = _DAY_SECONDS * 1000
 
@@ -178,9 +180,12 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 def check(s: Settings) -> list[str]:
     """What is broken in the settings, a sentence each; empty when they hold together."""
-    # For a call before a fetch and one after it, each of which may have to be made again. Stage dev's emulator answers.
-    around = 3 if s.local else 2 * CALL_SECONDS
-    rules = [
+    rules = [*_of_the_place(s), *_of_what_is_kept(s), *_of_an_attempt(s), *_of_leases(s)]
+    return [sentence for holds, sentence in rules if not holds]
+
+
+def _of_the_place(s: Settings) -> list[_Rule]:
+    return [
         (s.stage in STAGES, f"STAGE must be one of {', '.join(STAGES)}, not {s.stage!r}"),
         (
             s.contact_url == "" or re.fullmatch(r"(https?://|mailto:)[!-~]+", s.contact_url) is not None,
@@ -207,6 +212,11 @@ def check(s: Settings) -> list[str]:
             not (s.aws_lambda_runtime_api and s.aws_endpoint_url),
             "AWS_ENDPOINT_URL is for an emulator and must not be set inside Lambda",
         ),
+    ]
+
+
+def _of_what_is_kept(s: Settings) -> list[_Rule]:
+    return [
         *((getattr(s, name) >= 1, f"{name.upper()} must be at least 1") for name in _POSITIVE),
         (
             s.window_seconds <= s.retention_days * _DAY_SECONDS,
@@ -221,12 +231,24 @@ def check(s: Settings) -> list[str]:
             "QUEUE_RETENTION_DAYS must be less than DEAD_LETTER_RETENTION_DAYS",
         ),
         (s.dead_letter_retention_days <= 14, "DEAD_LETTER_RETENTION_DAYS must be at most 14: SQS keeps no longer"),
+    ]
+
+
+def _of_an_attempt(s: Settings) -> list[_Rule]:
+    # For a call before a fetch and one after it, each of which may have to be made again. Stage dev's emulator answers.
+    around = 3 if s.local else 2 * CALL_SECONDS
+    return [
         (s.connect_seconds <= s.fetch_seconds, "CONNECT_SECONDS must not exceed FETCH_SECONDS"),
         (
             s.function_seconds >= s.fetch_seconds + around,
             f"FUNCTION_SECONDS must be at least FETCH_SECONDS + {around}: an attempt must end before its worker",
         ),
         (s.function_seconds <= 900, "FUNCTION_SECONDS must be at most 900: Lambda runs no longer"),
+    ]
+
+
+def _of_leases(s: Settings) -> list[_Rule]:
+    return [
         (
             s.lease_seconds >= s.function_seconds + s.skew_seconds,
             "LEASE_SECONDS must be at least FUNCTION_SECONDS + SKEW_SECONDS: two workers would fetch at once",
@@ -244,7 +266,6 @@ def check(s: Settings) -> list[str]:
             "BATCH_LEASE_SECONDS must be at least API_FUNCTION_SECONDS + SKEW_SECONDS",
         ),
     ]
-    return [sentence for holds, sentence in rules if not holds]
 
 
 def function_role() -> str:

@@ -69,37 +69,70 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str], tick: Callable[[], 
 
 
 def _inflated(pieces: Iterable[bytes], tick: Callable[[], object], *, zlib_only: bool) -> Iterator[bytes]:
-    """One coding undone. What follows a stream with a checksum, and is no gzip member, is ignored as all clients do."""
-    member = None  # the current one
-    members, waiting, over, bare = 0, b"", False, False
+    """One coding undone."""
+    members = _Members(zlib_only=zlib_only)
     for piece in pieces:
-        waiting += piece
-        while not over and waiting:
+        members.waiting += piece
+        while members.begin():
             tick()
-            if member is None:
-                if len(waiting) < (_HEAD_BYTES if members else 2):
-                    break  # for the next piece
-                over = bool(members) and (zlib_only or not _MEMBER.match(waiting))
-                if not over:
-                    bare = zlib_only and not _is_zlib(waiting)
-                    member = _Member(_engine(zlib_only=zlib_only, bare=bare))
-                continue
-            if out := member.step(waiting):
+            if out := members.step():
                 yield out
-            waiting = member.left
-            if member.engine.eof:
-                member, members = None, members + 1
-        if bare and members and len(waiting) > _CHECKSUM_BYTES:
-            raise Undecodable  # nothing else tells a bare stream from bytes that are in no coding
-        if over and not bare:
-            waiting = b""  # read to the end, so that the connection can be kept
-    while member and (out := member.step(b"")):  # what it took in and had no room for
+    while out := members.rest():
         tick()
         yield out
-    if member and not member.engine.eof and not (members and member.is_none):
-        raise CutShort  # within it
-    if waiting and not members:
-        raise CutShort  # before the first
+    members.end()
+
+
+class _Members:
+    """The streams of a body, one after the other: those of gzip, or the only one of deflate.
+
+    What follows a stream with a checksum, and is no gzip member, is ignored as all clients do.
+    """
+
+    def __init__(self, *, zlib_only: bool) -> None:
+        self.waiting = b""  # what came and is not undone yet
+        self._zlib_only = zlib_only
+        self._current: _Member | None = None
+        self._whole = 0
+        self._over = self._bare = False
+
+    def begin(self) -> bool:
+        """True while there is something to undo; what came may be too little to tell."""
+        if self._current is None and not self._over and self._can_tell():
+            self._over = self._whole > 0 and (self._zlib_only or not _MEMBER.match(self.waiting))
+            if not self._over:
+                self._bare = self._zlib_only and not _is_zlib(self.waiting)
+                self._current = _Member(_engine(zlib_only=self._zlib_only, bare=self._bare))
+        if self._bare and self._whole and len(self.waiting) > _CHECKSUM_BYTES:
+            raise Undecodable  # nothing else tells a bare stream from bytes that are in no coding
+        if self._over and not self._bare:
+            self.waiting = b""  # read to the end, so that the connection can be kept
+        return self._current is not None and bool(self.waiting)
+
+    def step(self) -> bytes:
+        """Undo the next bytes of the current stream."""
+        if self._current is None:
+            return b""
+        out = self._current.step(self.waiting)
+        self.waiting = self._current.left
+        if self._current.engine.eof:
+            self._current, self._whole = None, self._whole + 1
+        return out
+
+    def rest(self) -> bytes:
+        """What the current stream took in and had no room for."""
+        return self._current.step(b"") if self._current is not None else b""
+
+    def end(self) -> None:
+        """Nothing more comes. Raises CutShort where something is missing."""
+        current = self._current
+        if current is not None and not current.engine.eof and not (self._whole and current.is_none):
+            raise CutShort  # within it
+        if self.waiting and not self._whole:
+            raise CutShort  # before the first
+
+    def _can_tell(self) -> bool:
+        return len(self.waiting) >= (_HEAD_BYTES if self._whole else 2)
 
 
 class _Member:
