@@ -60,7 +60,7 @@ class Tokens:
             created_at=self._clock(),
             expires_at=expires_at,
         )
-        put = {"Item": items.token_item(token, _sweep_at(expires_at)), "ConditionExpression": f"NOT {_EXISTS}"}
+        put = {"Item": items.item_of(token, _sweep_at(expires_at)), "ConditionExpression": f"NOT {_EXISTS}"}
         add = {
             "Key": _key(INDEX_KEY),
             "UpdateExpression": "ADD ids :ids",

@@ -189,7 +189,7 @@ class World:
             expires_at=expires_at,
             revoked_at=revoked_at,
         )
-        self.clients["dynamodb"].put_item(TableName=self.names["TABLE_NAME"], Item=items.token_item(token, None))
+        self.clients["dynamodb"].put_item(TableName=self.names["TABLE_NAME"], Item=items.item_of(token, None))
         return text
 
     def sleep(self, seconds: float) -> None:

@@ -134,7 +134,7 @@ class Batch:
     digest: str  # of the URLs as given
     submitted_at: int
     lease_until: int
-    holder: str  # the request that has the lease; two requests never share one
+    holder: str = ""  # the request that has the lease; two requests never share one
     accepted: bool = False
 
     def job_ids(self) -> list[str]:

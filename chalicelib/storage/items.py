@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from chalicelib.jobs.access import Counted, Span, Token, Usage
 from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError, Job, Mark, Result, Status
 
+VERSION = 1  # of what an item says, in its member `v`
+
 Item = dict[str, Any]
+Entity = Job | Mark | Fetch | Claim | Batch | Token
+E = TypeVar("E", bound=Entity)
+
+# What the key of an item begins with, and which member of the entity follows.
+_KEYS: dict[type[Any], tuple[str, str]] = {
+    Job: ("JOB#", "id"),
+    Mark: ("JOB#", "id"),
+    Fetch: ("FETCH#", "id"),
+    Claim: ("URL#", "url_key"),
+    Batch: ("BATCH#", "id"),
+    Token: ("TOKEN#", "id"),
+}
+_PARTS = (Result, FetchError)  # entities that are members of others
 
 
 def job_key(job_id: str) -> str:
@@ -73,218 +90,92 @@ def _decode(value: dict[str, Any]) -> Any:
     return content
 
 
-def job_item(job: Job, sweep_at: int) -> Item:
-    """A job as an item."""
-    return encode_item(
-        {
-            "pk": job_key(job.id),
-            "tenant": job.tenant,
-            "url": job.url,
-            "url_key": job.url_key,
-            "submitted_at": job.submitted_at,
-            "batch_id": job.batch_id,
-            "fetch_id": job.fetch_id,
-            "sweep_at": sweep_at,
-        }
-    )
+def item_of(entity: Entity, sweep_at: int | None = None) -> Item:
+    """The item that an entity is kept as; a mark knows itself when it may be swept."""
+    prefix, key = _KEYS[type(entity)]
+    values = values_of(entity)
+    values["pk"] = prefix + str(values.pop(key))
+    if sweep_at is not None:
+        values["sweep_at"] = sweep_at
+    return encode_item({**values, "v": VERSION})
 
 
-def mark_item(mark: Mark) -> Item:
-    """A mark as an item: a job's key without its URL."""
-    return encode_item(
-        {
-            "pk": job_key(mark.id),
-            "tenant": mark.tenant,
-            "fetch_id": mark.fetch_id,
-            "url_key": mark.url_key,
-            "attempts": mark.attempts or None,
-            "sweep_at": mark.sweep_at,
-        }
-    )
+def batch_mark_item(batch: Batch, sweep_at: int) -> Item:
+    """The mark of a batch: its key without its members."""
+    return encode_item({"pk": batch_key(batch.id), "tenant": batch.tenant, "sweep_at": sweep_at, "v": VERSION})
 
 
-def fetch_item(fetch: Fetch, sweep_at: int) -> Item:
-    """A fetch as an item."""
-    return encode_item(
-        {
-            "pk": fetch_key(fetch.id),
-            "url": fetch.url,
-            "url_key": fetch.url_key,
-            "status": str(fetch.status),
-            "jobs": fetch.jobs,
-            "attempt": fetch.attempt,
-            "lease_until": fetch.lease_until,
-            "submitted_at": fetch.submitted_at,
-            "started_at": fetch.started_at,
-            "finished_at": fetch.finished_at,
-            "failed_at": fetch.failed_at,
-            "result": None if fetch.result is None else result_values(fetch.result),
-            "error": None if fetch.error is None else error_values(fetch.error),
-            "sweep_at": sweep_at,
-        }
-    )
-
-
-def claim_item(claim: Claim, sweep_at: int) -> Item:
-    """A claim as an item."""
-    return encode_item(
-        {
-            "pk": claim_key(claim.url_key),
-            "fetch_id": claim.fetch_id,
-            "submitted_at": claim.submitted_at,
-            "sweep_at": sweep_at,
-        }
-    )
-
-
-def batch_item(batch: Batch, sweep_at: int) -> Item:
-    """A batch as an item."""
-    return encode_item(
-        {
-            "pk": batch_key(batch.id),
-            "tenant": batch.tenant,
-            "size": batch.size,
-            "digest": batch.digest,
-            "submitted_at": batch.submitted_at,
-            "lease_until": batch.lease_until,
-            "holder": batch.holder,
-            "accepted": True if batch.accepted else None,
-            "sweep_at": sweep_at,
-        }
-    )
-
-
-def token_item(token: Token, sweep_at: int | None) -> Item:
-    """A token as an item."""
-    return encode_item(
-        {
-            "pk": token_key(token.id),
-            "tenant": token.tenant,
-            "digest": token.digest,
-            "name": token.name,
-            "created_at": token.created_at,
-            "expires_at": token.expires_at,
-            "revoked_at": token.revoked_at,
-            "sweep_at": sweep_at,
-        }
-    )
-
-
-def result_values(result: Result) -> dict[str, object]:
-    """A result as plain values."""
-    return {
-        "content_type": result.content_type,
-        "size": result.size,
-        "sha256": result.sha256,
-        "http_status": result.http_status,
-        "final_url": result.final_url,
-        "headers": dict(result.headers),
-        "fetched_at": result.fetched_at,
-        "key": result.key,
-        "text": result.text,
-    }
-
-
-def error_values(error: FetchError) -> dict[str, object]:
-    """A fetch's error as plain values."""
-    values: dict[str, object] = {"type": str(error.type), "detail": error.detail}
-    if error.http_status is not None:
-        values["http_status"] = error.http_status
-    if error.excerpt is not None:
-        values["excerpt"] = error.excerpt
+def values_of(entity: object) -> dict[str, object]:
+    """An entity's members as plain values; what is as by default is left out."""
+    values = {}
+    kind: Any = type(entity)
+    for name, default in _members(kind):
+        value = getattr(entity, name)
+        if value != default:
+            values[name] = values_of(value) if type(value) in _PARTS else value
     return values
 
 
 def as_job(item: Item) -> Job | Mark:
     """The job of an item, or its mark."""
-    v = decode_item(item)
-    job_id = v["pk"].removeprefix("JOB#")
-    if "url" not in v:
-        return Mark(
-            id=job_id,
-            tenant=v["tenant"],
-            sweep_at=v["sweep_at"],
-            fetch_id=v.get("fetch_id"),
-            url_key=v.get("url_key"),
-            attempts=v.get("attempts", 0),
-        )
-    return Job(
-        id=job_id,
-        tenant=v["tenant"],
-        url=v["url"],
-        url_key=v["url_key"],
-        submitted_at=v["submitted_at"],
-        batch_id=v.get("batch_id"),
-        fetch_id=v.get("fetch_id"),
-    )
+    return _read(Job, item) if "url" in item else _read(Mark, item)
 
 
 def as_fetch(item: Item) -> Fetch:
     """The fetch of an item."""
-    v = decode_item(item)
-    error = v.get("error")
-    return Fetch(
-        id=v["pk"].removeprefix("FETCH#"),
-        url=v["url"],
-        url_key=v["url_key"],
-        status=Status(v["status"]),
-        jobs=v["jobs"],
-        attempt=v["attempt"],
-        lease_until=v["lease_until"],
-        submitted_at=v["submitted_at"],
-        started_at=v.get("started_at"),
-        finished_at=v.get("finished_at"),
-        failed_at=v.get("failed_at"),
-        result=Result(**v["result"]) if "result" in v else None,
-        error=None if error is None else _error(error),
-    )
-
-
-def _error(v: Mapping[str, Any]) -> FetchError:
-    return FetchError(
-        type=ErrorType(v["type"]),
-        detail=v["detail"],
-        http_status=v.get("http_status"),
-        excerpt=v.get("excerpt"),
-    )
+    return _read(Fetch, item)
 
 
 def as_claim(item: Item) -> Claim:
     """The claim of an item."""
-    v = decode_item(item)
-    return Claim(url_key=v["pk"].removeprefix("URL#"), fetch_id=v["fetch_id"], submitted_at=v["submitted_at"])
+    return _read(Claim, item)
 
 
 def as_batch(item: Item) -> Batch | Mark:
     """The batch of an item, or the mark of a deleted one."""
-    v = decode_item(item)
-    batch_id = v["pk"].removeprefix("BATCH#")
-    if "digest" not in v:
-        return Mark(id=batch_id, tenant=v["tenant"], sweep_at=v["sweep_at"])
-    return Batch(
-        id=batch_id,
-        tenant=v["tenant"],
-        size=v["size"],
-        digest=v["digest"],
-        submitted_at=v["submitted_at"],
-        lease_until=v["lease_until"],
-        holder=v.get("holder", ""),
-        accepted=v.get("accepted", False),
-    )
+    if "digest" in item:
+        return _read(Batch, item)
+    values = decode_item(item)
+    return Mark(id=values["pk"].removeprefix(_KEYS[Batch][0]), tenant=values["tenant"], sweep_at=values["sweep_at"])
 
 
 def as_token(item: Item) -> Token:
     """The token of an item."""
-    v = decode_item(item)
-    return Token(
-        id=v["pk"].removeprefix("TOKEN#"),
-        tenant=v["tenant"],
-        digest=v["digest"],
-        name=v["name"],
-        created_at=v["created_at"],
-        expires_at=v.get("expires_at"),
-        revoked_at=v.get("revoked_at"),
+    return _read(Token, item)
+
+
+def _read(kind: type[E], item: Item) -> E:
+    prefix, key = _KEYS[kind]
+    values = decode_item(item)
+    values[key] = values["pk"].removeprefix(prefix)
+    made: E = _made(kind, values)
+    return made
+
+
+def _made(kind: Any, values: Mapping[str, Any]) -> Any:
+    """From plain values. A newer version's members are passed over: while it is deployed, both read what both write."""
+    return kind(
+        **{
+            name: _READERS[name](values[name]) if name in _READERS else values[name]
+            for name, _ in _members(kind)
+            if name in values
+        }
     )
+
+
+@functools.cache
+def _members(kind: Any) -> list[tuple[str, object]]:
+    """The names of a dataclass's members, with their defaults."""
+    return [(member.name, member.default) for member in dataclasses.fields(kind)]
+
+
+# How a member is read that is kept as something else, whatever it is a member of.
+_READERS: dict[str, Callable[[Any], object]] = {
+    "status": Status,
+    "type": ErrorType,
+    "result": functools.partial(_made, Result),
+    "error": functools.partial(_made, FetchError),
+}
 
 
 def as_usage(item: Item) -> Usage | None:

@@ -59,12 +59,12 @@ BATCH_ACCEPTED = "attribute_exists(accepted)"
 
 def submit_job(job: Job, terms: Terms) -> Write:
     """Put a job for the first time."""
-    return [put(items.job_item(job, terms.sweep_at(job.submitted_at)), ABSENT)]
+    return [put(items.item_of(job, terms.sweep_at(job.submitted_at)), ABSENT)]
 
 
 def submit_batch(batch: Batch, terms: Terms) -> Write:
     """Put a batch for the first time, under a lease: one handler at a time writes its rows."""
-    return [put(items.batch_item(batch, terms.sweep_at(batch.submitted_at)), ABSENT)]
+    return [put(items.item_of(batch, terms.sweep_at(batch.submitted_at)), ABSENT)]
 
 
 def take_over_batch(batch: Batch, *, now: int) -> Write:
@@ -123,9 +123,9 @@ def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
     sweep_at = terms.sweep_at(job.submitted_at)
     return [
         _link(job, fetch.id),
-        put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
+        put(items.item_of(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
         put(
-            items.claim_item(claim, sweep_at),
+            items.item_of(claim, sweep_at),
             any_of(CLAIM_FREE, CLAIM_PAST_WINDOW, *([] if dead is None else [CLAIM_OF_DEAD])),
             {":window_start": job.submitted_at - terms.rules.window, ":dead": dead},
         ),
@@ -164,7 +164,7 @@ def give_up(fetch: Fetch, error: FetchError, *, now: int) -> Write:
             items.fetch_key(fetch.id),
             "SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",
             all_of(FETCH_UNCHANGED, FETCH_UNFINISHED, FETCH_LEASE_OVER),
-            {":now": now, ":error": items.error_values(error), **_statuses(fetch.attempt)},
+            {":now": now, ":error": items.values_of(error), **_statuses(fetch.attempt)},
         )
     ]
 
@@ -176,7 +176,7 @@ def finish(fetch_id: str, attempt: int, result: Result, *, now: int) -> Write:
             items.fetch_key(fetch_id),
             "SET #status = :succeeded, finished_at = :now, #result = :result",
             all_of(FETCH_UNCHANGED, FETCH_RUNNING),
-            {":now": now, ":result": items.result_values(result), **_statuses(attempt)},
+            {":now": now, ":result": items.values_of(result), **_statuses(attempt)},
         )
     ]
 
@@ -188,7 +188,7 @@ def fail(fetch_id: str, attempt: int, error: FetchError, *, now: int) -> Write:
             items.fetch_key(fetch_id),
             "SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",
             all_of(FETCH_UNCHANGED, FETCH_RUNNING),
-            {":now": now, ":error": items.error_values(error), **_statuses(attempt)},
+            {":now": now, ":error": items.values_of(error), **_statuses(attempt)},
         )
     ]
 
@@ -223,7 +223,7 @@ def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Wr
     sweep_at = terms.sweep_at(job.submitted_at)
     return [
         _link(job, fetch.id),
-        put(items.fetch_item(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
+        put(items.item_of(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
     ]
 
 
@@ -232,7 +232,7 @@ def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Wr
 
 def delete_unlinked(job: Job, terms: Terms) -> Write:
     """Turn a job that no fetch has into its mark."""
-    return [put(items.mark_item(mark_of(job, terms)), all_of(JOB_LIVES, JOB_UNLINKED))]
+    return [put(items.item_of(mark_of(job, terms)), all_of(JOB_LIVES, JOB_UNLINKED))]
 
 
 def delete_shared(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
@@ -267,14 +267,7 @@ def delete_claim(url_key: str, fetch_id: str) -> Write:
 
 def delete_batch(batch: Batch, terms: Terms) -> Write:
     """Turn a batch into its mark, after its jobs."""
-    item = items.encode_item(
-        {
-            "pk": items.batch_key(batch.id),
-            "tenant": batch.tenant,
-            "sweep_at": terms.sweep_at(batch.submitted_at),
-        }
-    )
-    return [put(item, BATCH_ACCEPTED)]
+    return [put(items.batch_mark_item(batch, terms.sweep_at(batch.submitted_at)), BATCH_ACCEPTED)]
 
 
 def mark_of(job: Job, terms: Terms) -> Mark:
@@ -300,7 +293,7 @@ def _link(job: Job, fetch_id: str) -> Operation:
 
 
 def _untie(mark: Mark, fetch: Fetch) -> Operation:
-    return put(items.mark_item(mark), all_of(JOB_LIVES, JOB_TIED), {":fetch": fetch.id})
+    return put(items.item_of(mark), all_of(JOB_LIVES, JOB_TIED), {":fetch": fetch.id})
 
 
 def _statuses(attempt: int) -> dict[str, object]:

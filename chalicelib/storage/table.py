@@ -129,7 +129,7 @@ class Table:
 
         The driver must not be another: a row that is written late would fall on one that the runner has linked by then.
         """
-        self._rows.put_all([items.job_item(job, self._terms.sweep_at(job.submitted_at)) for job in jobs])
+        self._rows.put_all([items.item_of(job, self._terms.sweep_at(job.submitted_at)) for job in jobs])
 
     # Running
 
@@ -194,7 +194,7 @@ class Table:
         Unconditional: only a delete writes to a mark, and each writes the same.
         """
         bare = [Mark(id=mark.id, tenant=mark.tenant, sweep_at=mark.sweep_at) for mark in marks]
-        self._rows.put_all([items.mark_item(mark) for mark in bare])
+        self._rows.put_all([items.item_of(mark) for mark in bare])
 
     def delete_batch(self, batch: Batch) -> bool:
         """Turn a batch whose jobs are deleted into its mark."""

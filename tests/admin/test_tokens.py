@@ -54,7 +54,7 @@ def test_only_the_hash_is_kept(w: World, admin: Admin) -> None:
     """Neither the token nor its secret is anywhere in the table."""
     token = admin.create()
     assert token.split("_")[2] not in repr(w.items())
-    assert set(w.items()[f"TOKEN#{id_of(token)}"]) == {"pk", "tenant", "digest", "name", "created_at"}
+    assert set(w.items()[f"TOKEN#{id_of(token)}"]) == {"pk", "tenant", "digest", "name", "created_at", "v"}
 
 
 def test_listing_tokens(w: World, admin: Admin) -> None:

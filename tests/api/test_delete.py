@@ -22,7 +22,7 @@ def kinds(w: World) -> list[str]:
 def assert_bare(w: World, *job_ids: str) -> None:
     """A mark says that there was a job, and nothing of it."""
     for job_id in job_ids:
-        assert w.items()[f"JOB#{job_id}"].keys() == {"pk", "tenant", "sweep_at"}
+        assert w.items()[f"JOB#{job_id}"].keys() == {"pk", "tenant", "sweep_at", "v"}
 
 
 def test_a_finished_job(w: World) -> None:

@@ -26,7 +26,7 @@ from tests.storage.cutting import Cutting, answer, chunked, cuts, cutting
 JOB = Job(id="1", tenant="local", url="https://example.com/", url_key="k", submitted_at=1)
 BATCH = Batch(id="b", tenant="local", size=1, digest="d", submitted_at=1, lease_until=2, holder="h")
 TERMS = Terms(rules=Rules(window=1000, retention=10_000, max_attempts=3, skew=0), lease=100)
-ROW = items.job_item(JOB, 100)
+ROW = items.item_of(JOB, 100)
 MARK = Mark(id="1", tenant="local", sweep_at=100, fetch_id="1", url_key="k", attempts=1)
 
 
