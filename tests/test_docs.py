@@ -1,4 +1,5 @@
-"""The README is held against the code: every route, setting, problem and make target is there, and nothing else."""
+"""README, CONTRIBUTING and docs/ are held against the code: every route, setting, problem and make target is there, and
+nothing else."""
 
 from __future__ import annotations
 
@@ -6,20 +7,26 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
+
 from chalicelib.api import problems
 from chalicelib.api.routes import ROUTES
 from chalicelib.jobs.entities import ErrorType, Status
 from chalicelib.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+SETTINGS = ROOT / "docs" / "settings.md"
+DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def section(title: str) -> str:
+def section(title: str, document: Path = README) -> str:
     """The text under a heading, up to the next heading of its level or above."""
-    match = re.search(rf"^(#+) {re.escape(title)}$(.*?)(?=^#{{1,2}} |\Z)", README, re.MULTILINE | re.DOTALL)
-    assert match, title
-    return match[2]
+    found = re.search(
+        rf"^(#+) {re.escape(title)}$(.*?)(?=^#{{1,2}} |\Z)", document.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert found, title
+    return found[2]
 
 
 def test_routes() -> None:
@@ -48,7 +55,9 @@ def test_settings() -> None:
     """Each setting is listed with its default, and no other."""
     given_by_the_platform = {"AWS_ENDPOINT_URL", "AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_FUNCTION_NAME"}
     documented: dict[str, str] = {}
-    for names, default in re.findall(r"^\| (`[A-Z_`, ]+`) \| ([^|]+) \|", section("Settings"), re.MULTILINE):
+    for names, default in re.findall(
+        r"^\| (`[A-Z_`, ]+`) \| ([^|]+) \|", section("Settings and limits", SETTINGS), re.MULTILINE
+    ):
         documented |= dict.fromkeys(re.findall(r"`([A-Z_]+)`", names), default.strip())
     expected = {field.name.upper(): str(field.default) for field in fields(Settings)}
     assert set(documented) == set(expected) - given_by_the_platform
@@ -57,13 +66,21 @@ def test_settings() -> None:
 
 
 def test_make_targets() -> None:
-    """Every target that the README names exists, and every target is named."""
+    """Every target that a document names exists, and CONTRIBUTING names every target."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):.*## ", makefile, re.MULTILINE)) - {"help"}
-    assert (
-        set(re.findall(r"`make ([a-z0-9-]+)", README)) | set(re.findall(r"^make ([a-z0-9-]+)", README, re.MULTILINE))
-        == targets
-    )
+    named = {document: _targets_in(document.read_text()) for document in DOCUMENTS}
+    assert set().union(*named.values()) <= targets
+    assert named[ROOT / "CONTRIBUTING.md"] == targets
+
+
+def _targets_in(text: str) -> set[str]:
+    return set(re.findall(r"`make ([a-z0-9-]+)", text)) | set(re.findall(r"^make ([a-z0-9-]+)", text, re.MULTILINE))
+
+
+def test_the_readme_is_short() -> None:
+    """It is read to the end."""
+    assert len(README.read_text().splitlines()) < 250
 
 
 def test_every_clause_is_explained() -> None:
@@ -74,15 +91,20 @@ def test_every_clause_is_explained() -> None:
     assert clauses <= explained
 
 
-def test_links_lead_somewhere() -> None:
-    """Each link inside the repository has a target."""
-    anchors = {
-        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    }
-    anchors |= set(re.findall(r'<a id="([^"]+)">', README))
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif "://" not in target:
-            assert (ROOT / target.partition("#")[0]).exists(), target
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Each link inside the repository has a target, and its heading is there."""
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        assert not anchor or anchor in _anchors_of(path), target
+
+
+def _anchors_of(document: Path) -> set[str]:
+    text = document.read_text()
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in titles}
+    return anchors | set(re.findall(r'<a id="([^"]+)">', text))

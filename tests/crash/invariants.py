@@ -1,5 +1,5 @@
-"""What must hold whatever happened: the README's promises, checked against table, queue, bucket and the site's own
-count, after the world has gone on for as long as there was anything to do."""
+"""What must hold whatever happened: the promises of docs/proof.md, checked against table, queue, bucket and the site's
+own count, after the world has gone on for as long as there was anything to do."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     python -m tests.runner.beside_curl [answers] [seed]
 
-Each difference must be a decision that the README names ("Safe fetching"); one that is none ends the program with 1,
+Each difference must be a decision that docs/fetching.md names; one that is none ends the program with 1,
 and prints the answer. The same seed makes the same answers.
 """
 
@@ -276,7 +276,7 @@ def _is_odd(sent: Sent, code: int, codes: set[int], *parts: str) -> bool:
 
 
 CHUNKS = ("last chunk", "chunk size", "chunk end")
-# The README names them under "Safe fetching". Each holds where the answer has an odd part that it is about, and curl
+# docs/fetching.md names them. Each holds where the answer has an odd part that it is about, and curl
 # ended with an exit code that says so; 0 where it stores other bytes.
 DECISIONS: dict[str, Callable[[Sent, int], bool]] = {
     "a line that cannot be read is passed over": lambda s, code: _is_odd(s, code, {8, 43}, "no colon", "name", *CHUNKS),
