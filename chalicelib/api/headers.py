@@ -22,11 +22,9 @@ SECURITY = {
 }
 
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.-]+))(?::[0-9]{1,5})?")
-_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer"
-_ANSWER_HEADERS = "ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After"
 
 
-def cors(origins: frozenset[str], origin: str | None) -> dict[str, str]:
+def cors(origins: frozenset[str], origin: str | None, exposed: str) -> dict[str, str]:
     """What lets a page of `origin` read an answer; nothing where it is not among the allowed ones."""
     if not origins:
         return {}
@@ -34,16 +32,16 @@ def cors(origins: frozenset[str], origin: str | None) -> dict[str, str]:
         return {"Vary": "Origin"}
     return {
         "Access-Control-Allow-Origin": origin,
-        "Access-Control-Expose-Headers": _ANSWER_HEADERS,
+        "Access-Control-Expose-Headers": exposed,
         "Vary": "Origin",
     }
 
 
-def preflight(methods: str) -> dict[str, str]:
+def preflight(methods: str, sent: str) -> dict[str, str]:
     """What else a browser asks of an allowed origin before it sends a request that is not simple."""
     return {
         "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": _REQUEST_HEADERS,
+        "Access-Control-Allow-Headers": sent,
         "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
     }
 

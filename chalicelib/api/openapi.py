@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.api import problems
+from chalicelib.api import parameters, problems
 from chalicelib.api.examples import EXAMPLES
+from chalicelib.api.parameters import AnswerHeader
 from chalicelib.api.problems import CONTENT_TYPE, TYPE_BASE, Kind
 from chalicelib.api.route import JSON, Answer, Route
 from chalicelib.api.types import BatchRequest, JobRequest, Problem
-from chalicelib.jobs.entities import Status
 
 Schema = dict[str, Any]
 
@@ -33,50 +33,11 @@ EVERYWHERE = (problems.MALFORMED, problems.MISDIRECTED, problems.INVALID, proble
 WITH_TOKEN = (problems.UNAUTHORIZED, problems.UNAVAILABLE)
 BY_ID = (problems.NOT_FOUND,)
 
-PARAMETERS: dict[str, Schema] = {
-    "job_id": {
-        "description": "A job's id: 32 hexadecimal digits, in a batch with the job's number.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}(-(0|[1-9][0-9]{0,2}))?$"},
-        "example": "6f1ed002ab5595859014ebf0951522d9",
-    },
-    "batch_id": {
-        "description": "A batch's id: 32 hexadecimal digits.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-        "example": "423dad4e84c146830615e07874201b1d",
-    },
-    "cursor": {
-        "description": "Where a page begins; as the page before it says.",
-        "schema": {"type": "string", "pattern": "^[0-9]{1,4}$"},
-    },
-    "status": {"description": "Only jobs of this status.", "schema": {"type": "string", "enum": list(Status)}},
-    "wait": {
-        "description": "Seconds to wait for the job's end; more than {most_wait} are taken for {most_wait}.",
-        "schema": {"type": "integer", "minimum": 0, "maximum": 9999},
-    },
-    "Idempotency-Key": {
-        "description": "The same key and body give the same answer, and nothing is fetched twice. A UUID will do.",
-        "schema": {"type": "string", "pattern": '^([!#-~]{1,255}|"[!#-~]{1,255}")$'},
-    },
-    "If-None-Match": {"description": "An ETag that the client has.", "schema": {"type": "string"}},
-    "Prefer": {"description": "`wait=20` is as `?wait=20`.", "schema": {"type": "string"}},
-}
-
-HEADERS: dict[str, str] = {
-    "Location": "Where it is.",
-    "Retry-After": "Seconds after which to ask again.",
-    "ETag": "The SHA-256 of the bytes, in quotes.",
-    "Link": 'The next page, `rel="next"`; none on the last one.',
-    "Preference-Applied": "The part of `Prefer` that was followed.",
-    "RateLimit-Policy": "The quota: URLs (`q`) in so many seconds (`w`). Only where there is one.",
-    "RateLimit": "What is left of it (`r`), and for how many seconds (`t`). Only where there is one.",
-    "WWW-Authenticate": "Which kind of access is needed.",
-    "Allow": "The methods that are allowed.",
-}
 PROBLEM_HEADERS = {
-    401: ("WWW-Authenticate",),
-    409: ("Retry-After",),
-    429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
-    503: ("Retry-After",),
+    401: (parameters.WWW_AUTHENTICATE,),
+    409: (parameters.RETRY_AFTER,),
+    429: (parameters.RETRY_AFTER, parameters.RATE_LIMIT_POLICY, parameters.RATE_LIMIT),
+    503: (parameters.RETRY_AFTER,),
 }
 
 
@@ -114,9 +75,8 @@ def _operation(route: Route, is_open: bool, most_wait: int) -> Schema:
         "summary": summary[:1].upper() + summary[1:],
         "responses": {**_answers(route), **_problems(route)},
     }
-    parameters = list(_parameters(route, most_wait))
-    if parameters:
-        operation["parameters"] = parameters
+    if taken := list(_parameters(route, most_wait)):
+        operation["parameters"] = taken
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: _content(route.body)}}
     if not route.public:
@@ -125,13 +85,17 @@ def _operation(route: Route, is_open: bool, most_wait: int) -> Schema:
 
 
 def _parameters(route: Route, most_wait: int) -> Iterator[Schema]:
-    for name in re.findall(r"{(\w+)}", route.path):
-        yield {"name": name, "in": "path", "required": True, **PARAMETERS[name]}
-    for where, names in (("query", route.query), ("header", route.headers)):
-        for name in names:
-            known = PARAMETERS[name]
-            says = known["description"].format(most_wait=most_wait)
-            yield {"name": name, "in": where, "required": False, **known, "description": says}
+    in_path = [parameter for parameter in parameters.IN_PATHS if f"{{{parameter.name}}}" in route.path]
+    for parameter in (*in_path, *route.query, *route.headers):
+        example = {} if parameter.example is None else {"example": parameter.example}
+        yield {
+            "name": parameter.name,
+            "in": parameter.where,
+            "required": parameter.where == "path",
+            "description": parameter.says.format(most_wait=most_wait),
+            "schema": parameter.schema,
+            **example,
+        }
 
 
 def _answers(route: Route) -> Schema:
@@ -178,8 +142,8 @@ def _problems(route: Route) -> Schema:
     return described
 
 
-def _headers(names: Sequence[str]) -> Schema:
-    return {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in names}
+def _headers(headers: Sequence[AnswerHeader]) -> Schema:
+    return {header.name: {"description": header.says, "schema": {"type": "string"}} for header in headers}
 
 
 def _content(kind: type[msgspec.Struct]) -> Schema:

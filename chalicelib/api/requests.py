@@ -137,17 +137,24 @@ def query(given: Mapping[str, Sequence[str]], allowed: Sequence[str]) -> dict[st
     return values
 
 
-def seconds_to_wait(query: str | None, prefer: str | None, most: int) -> int:
-    """How long a reading may wait for a job's end: `?wait=`, or else `Prefer: wait=`; never longer than `most`.
+def as_given(text: str | None) -> str | None:
+    """The value itself."""
+    return text
 
-    Raises ProblemError for a query that is no number. A preference that cannot be understood is none (RFC 7240).
-    """
-    if query is None:
-        match = _WAIT.search(prefer or "")
-        return 0 if match is None else min(int(match[1]), most)
-    if not (query.isascii() and query.isdigit() and len(query) <= 4):
-        raise ProblemError(problems.INVALID, f"wait is a whole number of seconds; more than {most} are {most}.")
-    return min(int(query), most)
+
+def wait(text: str | None) -> int | None:
+    """The seconds of `?wait=`. Raises ProblemError for what is no number."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        raise ProblemError(problems.INVALID, "wait is a whole number of seconds, of up to four digits.")
+    return int(text)
+
+
+def preferred_wait(header: str | None) -> int | None:
+    """The seconds of `Prefer: wait=`. A preference that cannot be understood is none (RFC 7240)."""
+    match = _WAIT.search(header or "")
+    return None if match is None else int(match[1])
 
 
 def cursor(text: str | None) -> int:

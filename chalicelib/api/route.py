@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import msgspec
 from chalice.app import Request, Response
 
 from chalicelib.api.api import Api
+from chalicelib.api.parameters import AnswerHeader, Parameter
 from chalicelib.api.problems import Kind
 from chalicelib.api.render import Renderer
 from chalicelib.jobs.access import Access
 from chalicelib.service.service import Service
 
 JSON = "application/json"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +41,14 @@ class Call:
         """Who asks."""
         return self.access.tenant
 
-    def header(self, name: str) -> str | None:
-        """A header of the request."""
-        value: str | None = self.request.headers.get(name)
+    def get(self, parameter: Parameter[T]) -> T:
+        """What the request gives for a parameter of its route. Raises ProblemError for what cannot be read."""
+        given = self.query if parameter.where == "query" else self.request.headers
+        return parameter.read(given.get(parameter.name))
+
+    def content_type(self) -> str | None:
+        """The type of the request's body."""
+        value: str | None = self.request.headers.get("content-type")
         return value
 
     def raw_body(self) -> bytes:
@@ -55,7 +64,7 @@ class Answer:
     says: str
     body: type[msgspec.Struct] | None = None
     content_type: str | None = None  # of a body that is no JSON of ours, or not as a whole
-    headers: Sequence[str] = ()
+    headers: Sequence[AnswerHeader] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +74,8 @@ class Route:
     method: str
     path: str
     view: Callable[..., Response]
-    query: Sequence[str] = ()
-    headers: Sequence[str] = ()  # of the request, those that have a meaning here
+    query: Sequence[Parameter[Any]] = ()
+    headers: Sequence[Parameter[Any]] = ()  # of the request, those that have a meaning here
     public: bool = False  # answers without a token
     body: type[msgspec.Struct] | None = None
     answers: Mapping[int, Answer] = field(default_factory=dict)

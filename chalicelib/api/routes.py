@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 from chalice.app import Response
 
-from chalicelib.api import page, problems, requests, result
+from chalicelib.api import page, parameters, problems, requests, result
 from chalicelib.api.headers import rate_limit
 from chalicelib.api.route import JSON, Answer, Call, Route
 from chalicelib.api.types import (
@@ -30,8 +30,8 @@ LINES = "application/x-ndjson"
 
 def create_jobs(call: Call) -> Response:
     """`POST /jobs`: submit one URL."""
-    body = requests.body(call.raw_body(), call.header("content-type"), JobRequest)
-    key = requests.idempotency_key(call.header("idempotency-key"))
+    body = requests.body(call.raw_body(), call.content_type(), JobRequest)
+    key = call.get(parameters.IDEMPOTENCY_KEY)
     accepted = submit.submit_job(call.service, call.access, body.url, key)
     location = call.render.job_path(accepted.job.job.id)
     about = {"Location": location, **_job_poll(accepted.job), **rate_limit(accepted.quota)}
@@ -40,8 +40,8 @@ def create_jobs(call: Call) -> Response:
 
 def create_batch(call: Call) -> Response:
     """`POST /batches`: submit several URLs."""
-    body = requests.body(call.raw_body(), call.header("content-type"), BatchRequest)
-    key = requests.idempotency_key(call.header("idempotency-key"))
+    body = requests.body(call.raw_body(), call.content_type(), BatchRequest)
+    key = call.get(parameters.IDEMPOTENCY_KEY)
     accepted = submit_batch.submit_batch(call.service, call.access, body.urls, key)
     location = call.render.batch_path(accepted.batch.id)
     finished = all(shown.finished for shown in accepted.jobs)
@@ -51,8 +51,8 @@ def create_batch(call: Call) -> Response:
 
 def get_job(call: Call, job_id: str) -> Response:
     """`GET /jobs/{id}`: a job's status."""
-    asked, prefer = call.query.get("wait"), call.header("prefer")
-    seconds = requests.seconds_to_wait(asked, prefer, call.api.most_wait)
+    asked, preferred = call.get(parameters.WAIT), call.get(parameters.PREFER)
+    seconds = min(asked if asked is not None else preferred or 0, call.api.most_wait)
     shown = read.await_job(call.service, call.tenant, job_id, seconds)
     about = _job_poll(shown)
     if asked is None and seconds:
@@ -62,7 +62,7 @@ def get_job(call: Call, job_id: str) -> Response:
 
 def get_result(call: Call, job_id: str) -> Response:
     """`GET /jobs/{id}/result`: the fetched bytes, inline or by a redirect to where they are."""
-    if_none_match = call.header("if-none-match")
+    if_none_match = call.get(parameters.IF_NONE_MATCH)
     found = results.read_result(
         call.service,
         call.tenant,
@@ -95,8 +95,8 @@ def delete_job(call: Call, job_id: str) -> Response:
 
 def get_batch(call: Call, batch_id: str) -> Response:
     """`GET /batches/{id}`: counts over a batch, and a page of its jobs."""
-    cursor = requests.cursor(call.query.get("cursor"))
-    status = requests.status(call.query.get("status"))
+    cursor = call.get(parameters.CURSOR)
+    status = call.get(parameters.STATUS)
     found = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
     later = {} if found.finished else {"Retry-After": str(_batch_poll(call.service.clock() - found.batch.submitted_at))}
     return _json(200, call.render.page(found, status), later)
@@ -104,7 +104,7 @@ def get_batch(call: Call, batch_id: str) -> Response:
 
 def get_batch_results(call: Call, batch_id: str) -> Response:
     """`GET /batches/{id}/results`: a batch's jobs, a line each, with links to their results."""
-    cursor = requests.cursor(call.query.get("cursor"))
+    cursor = call.get(parameters.CURSOR)
     found = results.read_links(call.service, call.tenant, batch_id, cursor=cursor)
     views = [call.render.linked(shown, link, found.links_until) for shown, link in found.jobs]
     lines = [msgspec.json.encode(view).decode() + "\n" for view in views]
@@ -144,7 +144,7 @@ def get_openapi(call: Call) -> Response:
     return _text(200, msgspec.json.encode(made).decode() + "\n", {"Content-Type": JSON, "Cache-Control": "no-cache"})
 
 
-QUOTA = ("RateLimit-Policy", "RateLimit")
+QUOTA = (parameters.RATE_LIMIT_POLICY, parameters.RATE_LIMIT)
 SUBMISSION = (
     problems.INVALID_KEY,
     problems.DELETED,
@@ -153,7 +153,7 @@ SUBMISSION = (
     problems.KEY_REUSED,
     problems.QUOTA_EXCEEDED,
 )
-A_JOB = Answer(says="The job.", body=JobView, headers=("Retry-After", "Preference-Applied"))
+A_JOB = Answer(says="The job.", body=JobView, headers=(parameters.RETRY_AFTER, parameters.PREFERENCE_APPLIED))
 GONE = Answer(says="It is gone for good.")
 
 ROUTES = (
@@ -161,11 +161,13 @@ ROUTES = (
         method="POST",
         path="/jobs",
         view=create_jobs,
-        headers=("Idempotency-Key",),
+        headers=(parameters.IDEMPOTENCY_KEY,),
         body=JobRequest,
         answers={
             202: Answer(
-                says="The job, which may be finished.", body=JobView, headers=("Location", "Retry-After", *QUOTA)
+                says="The job, which may be finished.",
+                body=JobView,
+                headers=(parameters.LOCATION, parameters.RETRY_AFTER, *QUOTA),
             )
         },
         problems=SUBMISSION,
@@ -174,28 +176,34 @@ ROUTES = (
         method="POST",
         path="/batches",
         view=create_batch,
-        headers=("Idempotency-Key",),
+        headers=(parameters.IDEMPOTENCY_KEY,),
         body=BatchRequest,
-        answers={202: Answer(says="The batch.", body=BatchAccepted, headers=("Location", "Retry-After", *QUOTA))},
+        answers={
+            202: Answer(
+                says="The batch.", body=BatchAccepted, headers=(parameters.LOCATION, parameters.RETRY_AFTER, *QUOTA)
+            )
+        },
         problems=(*SUBMISSION, problems.IN_PROGRESS),
     ),
     Route(
         method="GET",
         path="/jobs/{job_id}",
         view=get_job,
-        query=("wait",),
-        headers=("Prefer",),
+        query=(parameters.WAIT,),
+        headers=(parameters.PREFER,),
         answers={200: A_JOB},
     ),
     Route(
         method="GET",
         path="/jobs/{job_id}/result",
         view=get_result,
-        headers=("If-None-Match",),
+        headers=(parameters.IF_NONE_MATCH,),
         answers={
-            200: Answer(says="The bytes as fetched, a short text.", content_type="*/*", headers=("ETag",)),
-            303: Answer(says="The bytes are where it says, for a minute.", headers=("Location", "ETag")),
-            304: Answer(says="The client has them.", headers=("ETag",)),
+            200: Answer(says="The bytes as fetched, a short text.", content_type="*/*", headers=(parameters.ETAG,)),
+            303: Answer(
+                says="The bytes are where it says, for a minute.", headers=(parameters.LOCATION, parameters.ETAG)
+            ),
+            304: Answer(says="The client has them.", headers=(parameters.ETAG,)),
         },
         problems=(problems.NOT_FINISHED, problems.JOB_FAILED),
     ),
@@ -204,20 +212,20 @@ ROUTES = (
         method="GET",
         path="/batches/{batch_id}",
         view=get_batch,
-        query=("cursor", "status"),
-        answers={200: Answer(says="Counts, and up to 100 jobs.", body=BatchView, headers=("Retry-After",))},
+        query=(parameters.CURSOR, parameters.STATUS),
+        answers={200: Answer(says="Counts, and up to 100 jobs.", body=BatchView, headers=(parameters.RETRY_AFTER,))},
     ),
     Route(
         method="GET",
         path="/batches/{batch_id}/results",
         view=get_batch_results,
-        query=("cursor",),
+        query=(parameters.CURSOR,),
         answers={
             200: Answer(
                 says="Up to 100 lines, each a LinkedJobView.",
                 body=LinkedJobView,
                 content_type=LINES,
-                headers=("Link", "Retry-After"),
+                headers=(parameters.LINK, parameters.RETRY_AFTER),
             )
         },
     ),

@@ -13,6 +13,7 @@ from chalice.app import Chalice, Request, Response
 
 from chalicelib.api import headers, problems, requests
 from chalicelib.api.api import Api
+from chalicelib.api.parameters import Parameter
 from chalicelib.api.refusals import problem_of
 from chalicelib.api.render import Renderer
 from chalicelib.api.route import Call, Route
@@ -25,6 +26,13 @@ log = logging.getLogger("fetch_queue.api")
 
 UNAVAILABLE_SECONDS = 5
 PUBLIC = Access(tenant="")  # who asks for what is public is not looked at
+# What pages of other origins may send and see: what routes read and answer, and what every request has.
+REQUEST_HEADERS = ", ".join(
+    sorted({"Authorization", "Content-Type", *(header.name for route in ROUTES for header in route.headers)})
+)
+ANSWER_HEADERS = ", ".join(
+    sorted({header.name for route in ROUTES for answer in route.answers.values() for header in answer.headers})
+)
 _PREFIX = re.compile(r"/[A-Za-z0-9_-]+")
 
 
@@ -73,7 +81,7 @@ def _call(api: Api, route: Route, request: Request, access: Access, path: Mappin
         api=api,
         request=request,
         access=access,
-        query=requests.query(many, route.query),
+        query=requests.query(many, [parameter.name for parameter in route.query]),
         render=Renderer(prefix=_prefix(request, path), retention=api.service.rules.retention),
     )
 
@@ -97,16 +105,18 @@ def _log(route: Route, access: Access, path: Mapping[str, str], response: Respon
 def _preflights() -> list[Route]:
     """A route for each path that answers what a browser asks before a page of another origin may send a request."""
     methods: dict[str, list[str]] = defaultdict(list)
-    queries: dict[str, list[str]] = defaultdict(list)
+    queries: dict[str, list[Parameter[Any]]] = defaultdict(list)
     for route in ROUTES:
         methods[route.path].append(route.method)
         queries[route.path] += route.query
 
     def view(allowed: str) -> Callable[..., Response]:
         def preflight(call: Call, **_: str) -> Response:
-            let_in = headers.cors(call.api.origins, call.header("origin"))
+            let_in = headers.cors(call.api.origins, call.request.headers.get("origin"), ANSWER_HEADERS)
             if "Access-Control-Allow-Origin" in let_in:
-                return Response(body="", status_code=204, headers={**let_in, **headers.preflight(allowed)})
+                return Response(
+                    body="", status_code=204, headers={**let_in, **headers.preflight(allowed, REQUEST_HEADERS)}
+                )
             detail = f"Allowed here: {allowed}. Pages of other origins are let in by ALLOWED_ORIGINS."
             return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), {"Allow": allowed})
 
@@ -128,7 +138,7 @@ def _guarding(api: Callable[[], Api]) -> Callable[..., Response]:
             log.exception("the service cannot be made")
             response = _internal()
         else:
-            let_in = headers.cors(made.origins, event.headers.get("origin"))
+            let_in = headers.cors(made.origins, event.headers.get("origin"), ANSWER_HEADERS)
             if made.local and not headers.is_loopback(event.headers.get("host")):
                 response = _problem(problems.problem(problems.MISDIRECTED, headers.NOT_THIS_MACHINE), {})
             else:

@@ -32,7 +32,7 @@ def test_it_has_every_route(w: World) -> None:
         assert operation["summary"]
         assert operation["operationId"] == route.view.__name__
         named = [parameter["name"] for parameter in operation.get("parameters", [])]
-        assert named == [*re.findall(r"{(\w+)}", route.path), *route.query, *route.headers]
+        assert named == [*re.findall(r"{(\w+)}", route.path), *(each.name for each in (*route.query, *route.headers))]
         assert set(operation["responses"]) == {
             *map(str, route.answers),
             *(str(kind.status) for kind in problems_of(route)),

@@ -9,7 +9,7 @@ from tests.runner.beside_curl import compare, version
 
 @pytest.mark.skipif(not version(), reason="curl is not installed, and nothing else says what it would store")
 def test_nothing_is_stored_that_curl_does_not_store() -> None:
-    """But by the decisions that docs/fetching.md names; `python -m tests.runner.beside_curl` compares ten times more."""
+    """But by the decisions that docs/fetching.md names; `python -m tests.runner.beside_curl` compares more."""
     result = compare(1000, seed=2)
     print(version(), result.counts)
     assert not result.unexplained, "\n".join(result.unexplained)

@@ -1,0 +1,108 @@
+"""The query parameters and headers of the API, each declared once: what routes read and send, what the OpenAPI document
+says, and what pages of other origins may send and see are made from these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from chalicelib.api import requests
+from chalicelib.jobs.entities import Status
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)  # a generic class takes no slots
+class Parameter(Generic[T]):
+    """Something that a request may carry, besides its body."""
+
+    name: str
+    where: Literal["path", "query", "header"]
+    says: str
+    read: Callable[[str | None], T]  # None is not given; raises ProblemError
+    schema: dict[str, Any] = field(hash=False)
+    example: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHeader:
+    """A header of answers."""
+
+    name: str
+    says: str
+
+
+JOB_ID = Parameter[str | None](
+    name="job_id",
+    where="path",
+    says="A job's id: 32 hexadecimal digits, in a batch with the job's number.",
+    read=requests.as_given,
+    schema={"type": "string", "pattern": "^[0-9a-f]{32}(-(0|[1-9][0-9]{0,2}))?$"},
+    example="6f1ed002ab5595859014ebf0951522d9",
+)
+BATCH_ID = Parameter[str | None](
+    name="batch_id",
+    where="path",
+    says="A batch's id: 32 hexadecimal digits.",
+    read=requests.as_given,
+    schema={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    example="423dad4e84c146830615e07874201b1d",
+)
+CURSOR = Parameter[int](
+    name="cursor",
+    where="query",
+    says="Where a page begins; as the page before it says.",
+    read=requests.cursor,
+    schema={"type": "string", "pattern": "^[0-9]{1,4}$"},
+)
+STATUS = Parameter[Status | None](
+    name="status",
+    where="query",
+    says="Only jobs of this status.",
+    read=requests.status,
+    schema={"type": "string", "enum": list(Status)},
+)
+WAIT = Parameter[int | None](
+    name="wait",
+    where="query",
+    says="Seconds to wait for the job's end; more than {most_wait} are taken for {most_wait}.",
+    read=requests.wait,
+    schema={"type": "integer", "minimum": 0, "maximum": 9999},
+)
+PREFER = Parameter[int | None](
+    name="Prefer",
+    where="header",
+    says="`wait=20` is as `?wait=20`.",
+    read=requests.preferred_wait,
+    schema={"type": "string"},
+)
+IDEMPOTENCY_KEY = Parameter[str | None](
+    name="Idempotency-Key",
+    where="header",
+    says="The same key and body give the same answer, and nothing is fetched twice. A UUID will do.",
+    read=requests.idempotency_key,
+    schema={"type": "string", "pattern": '^([!#-~]{1,255}|"[!#-~]{1,255}")$'},
+)
+IF_NONE_MATCH = Parameter[str | None](
+    name="If-None-Match",
+    where="header",
+    says="An ETag that the client has.",
+    read=requests.as_given,
+    schema={"type": "string"},
+)
+IN_PATHS = (JOB_ID, BATCH_ID)
+
+LOCATION = AnswerHeader("Location", "Where it is.")
+RETRY_AFTER = AnswerHeader("Retry-After", "Seconds after which to ask again.")
+ETAG = AnswerHeader("ETag", "The SHA-256 of the bytes, in quotes.")
+LINK = AnswerHeader("Link", 'The next page, `rel="next"`; none on the last one.')
+PREFERENCE_APPLIED = AnswerHeader("Preference-Applied", "The part of `Prefer` that was followed.")
+RATE_LIMIT_POLICY = AnswerHeader(
+    "RateLimit-Policy", "The quota: URLs (`q`) in so many seconds (`w`). Only where there is one."
+)
+RATE_LIMIT = AnswerHeader(
+    "RateLimit", "What is left of it (`r`), and for how many seconds (`t`). Only where there is one."
+)
+WWW_AUTHENTICATE = AnswerHeader("WWW-Authenticate", "Which kind of access is needed.")
+ALLOW = AnswerHeader("Allow", "The methods that are allowed.")
