@@ -676,6 +676,20 @@ def test_a_finish_whose_answer_was_lost(s: Stage) -> None:
     end(s)
 
 
+def test_a_finish_whose_answer_was_lost_and_a_reading_that_is_cut(s: Stage) -> None:
+    """Half an answer, believed, would say that the fetch is gone: the result of a job that succeeded would go, too."""
+    job_id, records = s.message()
+    run = s.run("run", records)
+    finish = READ + WRITE + 1
+    run.fault = Fault(finish, Side.REPEATED)
+    s.conductor.begin(run, finish + 1)
+    run.fault = Fault(finish + 1, Side.CUT)
+    s.conductor.finish(run)
+    assert s.w.messages, "the message must be left"
+    assert s.w.request("GET", f"/jobs/{job_id}/result").status_code == 200
+    end(s)
+
+
 class TestBatches:
     """A batch whose handler dies, and its replay."""
 
