@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from chalicelib.jobs.errors import FetchQueueError
 
@@ -27,9 +28,17 @@ class SettingsError(FetchQueueError):
     """The environment does not describe a service that keeps its promises; the text lists what is broken."""
 
 
+def _number(default: int, *, least: int = 1, most: int | None = None, why: str = "") -> Any:
+    """A number with its bounds, and why it may not be more. It is a parameter of the stack, too."""
+    return field(default=default, metadata={"least": least, "most": most, "why": why})
+
+
+DERIVED = 0  # as the default of a setting that follows from others, by `Settings.__post_init__`
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the service is told. The environment variable of a field is its name in capitals."""
+    """What the service is told. The environment variable of a member is its name in capitals."""
 
     # Where it runs and what it uses
     stage: str = DEV  # dev is this machine; every other stage is a deployment
@@ -42,39 +51,53 @@ class Settings:
     # Who may use it
     require_tokens: int = 0  # 1: stage dev asks for a token too, as every other stage does anyway
     allowed_origins: str = ""  # web origins whose pages may read the API, with commas between them; * is any
-    quota_urls_per_minute: int = 0  # of each tenant; 0: no limit
-    quota_urls_per_day: int = 0
+    quota_urls_per_minute: int = _number(0, least=0)  # of each tenant; 0: no limit
+    quota_urls_per_day: int = _number(0, least=0)
 
     # The once-an-hour rule, and how long jobs and results are kept
-    window_seconds: int = 3600
-    retention_days: int = 7
-    queue_retention_days: int = 10
-    dead_letter_retention_days: int = 14
+    window_seconds: int = _number(3600)
+    retention_days: int = _number(7)
+    queue_retention_days: int = _number(10)
+    dead_letter_retention_days: int = _number(14, most=14, why="SQS keeps no longer")
 
-    # One attempt, and one invocation of the job runner
-    connect_seconds: int = 5
-    fetch_seconds: int = 30
-    function_seconds: int = 60
-    lease_seconds: int = 75
-    skew_seconds: int = 5
-    visibility_seconds: int = 360
-    max_body_bytes: int = 100 * 1024 * 1024
-    max_redirects: int = 10
+    # One attempt
+    connect_seconds: int = _number(5)
+    fetch_seconds: int = _number(30)
+    max_body_bytes: int = _number(100 * 1024 * 1024)
+    max_redirects: int = _number(10, least=0)
 
     # Several attempts
-    max_attempts: int = 4
-    backoff_seconds: int = 2
-    backoff_cap_seconds: int = 300
+    max_attempts: int = _number(4)
+    backoff_seconds: int = _number(2)
+    backoff_cap_seconds: int = _number(300)
 
     # The API
-    api_function_seconds: int = 29
-    batch_lease_seconds: int = 35
-    wait_seconds: int = 20  # at most, of a reading that waits for a job's end; it holds an invocation so long
+    api_function_seconds: int = _number(29, most=29, why="API Gateway waits no longer")
+    wait_seconds: int = _number(20, least=0)  # at most, of a reading that waits for a job's end
+
+    # What follows from the others, and need not be given
+    skew_seconds: int = _number(5, least=0)  # by how much two clocks may differ
+    function_seconds: int = _number(DERIVED, most=900, why="Lambda runs no longer")  # of the job runner
+    lease_seconds: int = _number(DERIVED)  # how long a worker may hold a fetch
+    visibility_seconds: int = _number(DERIVED, most=43200, why="SQS allows no more")
+    batch_lease_seconds: int = _number(DERIVED)  # how long one handler may be storing a batch
 
     # Given by the platform
     aws_endpoint_url: str = ""  # an emulator's; empty on AWS
     aws_lambda_runtime_api: str = ""  # set inside Lambda
     aws_lambda_function_name: str = ""  # set inside Lambda, an emulator's too
+
+    def __post_init__(self) -> None:
+        """Fill in what was not given: docs/settings.md has the formulas."""
+        formulas: dict[str, Callable[[], int]] = {
+            "function_seconds": lambda: self.fetch_seconds + 30,
+            "lease_seconds": lambda: self.function_seconds + 3 * self.skew_seconds,
+            "visibility_seconds": lambda: 6 * self.function_seconds,
+            "batch_lease_seconds": lambda: self.api_function_seconds + self.skew_seconds + 1,
+        }
+        for name, formula in formulas.items():
+            if getattr(self, name) == DERIVED:
+                object.__setattr__(self, name, formula())
 
     @property
     def window_ms(self) -> int:
@@ -108,33 +131,15 @@ class Settings:
 
     @property
     def stack_parameters(self) -> dict[str, str]:
-        """The stack's parameters that follow from the settings, for CloudFormation."""
-        return {
-            "WindowSeconds": str(self.window_seconds),
-            "RetentionDays": str(self.retention_days),
-            "LifecycleDays": str(self.lifecycle_days),
-            "QueueRetentionDays": str(self.queue_retention_days),
-            "QueueRetentionSeconds": str(self.queue_retention_days * _DAY_SECONDS),
-            "DeadLetterRetentionDays": str(self.dead_letter_retention_days),
-            "DeadLetterRetentionSeconds": str(self.dead_letter_retention_days * _DAY_SECONDS),
-            "QuotaUrlsPerMinute": str(self.quota_urls_per_minute),
-            "QuotaUrlsPerDay": str(self.quota_urls_per_day),
-            "ConnectSeconds": str(self.connect_seconds),
-            "FetchSeconds": str(self.fetch_seconds),
-            "FunctionSeconds": str(self.function_seconds),
-            "LeaseSeconds": str(self.lease_seconds),
-            "SkewSeconds": str(self.skew_seconds),
-            "VisibilitySeconds": str(self.visibility_seconds),
-            "MaxBodyBytes": str(self.max_body_bytes),
-            "MaxRedirects": str(self.max_redirects),
-            "MaxAttempts": str(self.max_attempts),
-            "MaxReceiveCount": str(self.max_receive_count),
-            "BackoffSeconds": str(self.backoff_seconds),
-            "BackoffCapSeconds": str(self.backoff_cap_seconds),
-            "ApiFunctionSeconds": str(self.api_function_seconds),
-            "BatchLeaseSeconds": str(self.batch_lease_seconds),
-            "WaitSeconds": str(self.wait_seconds),
+        """The stack's parameters that follow from the settings, for CloudFormation, which has no arithmetic."""
+        numbers = {number.name: getattr(self, number.name) for number in _NUMBERS}
+        more = {
+            "lifecycle_days": self.lifecycle_days,
+            "queue_retention_seconds": self.queue_retention_days * _DAY_SECONDS,
+            "dead_letter_retention_seconds": self.dead_letter_retention_days * _DAY_SECONDS,
+            "max_receive_count": self.max_receive_count,
         }
+        return {name.title().replace("_", ""): str(value) for name, value in {**numbers, **more}.items()}
 
     @property
     def origins(self) -> frozenset[str]:
@@ -160,17 +165,17 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     given = os.environ if environment is None else environment
     values: dict[str, object] = {}
     broken = []
-    for field in fields(Settings):
-        text = given.get(field.name.upper(), "")
+    for member in fields(Settings):
+        text = given.get(member.name.upper(), "")
         if text == "":
             continue
-        if field.type == "int":
+        if member.type == "int":
             if text.isascii() and text.isdigit():
-                values[field.name] = int(text)
+                values[member.name] = int(text)
             else:
-                broken.append(f"{field.name.upper()} must be a whole number, not {text!r}")
+                broken.append(f"{member.name.upper()} must be a whole number, not {text!r}")
         else:
-            values[field.name] = text
+            values[member.name] = text
     settings = Settings(**values)  # type: ignore[arg-type]
     broken += check(settings)
     if broken:
@@ -180,7 +185,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 def check(s: Settings) -> list[str]:
     """What is broken in the settings, a sentence each; empty when they hold together."""
-    rules = [*_of_the_place(s), *_of_what_is_kept(s), *_of_an_attempt(s), *_of_leases(s)]
+    rules = [*_of_the_place(s), *_of_bounds(s), *_of_what_is_kept(s), *_of_an_attempt(s), *_of_leases(s)]
     return [sentence for holds, sentence in rules if not holds]
 
 
@@ -215,9 +220,16 @@ def _of_the_place(s: Settings) -> list[_Rule]:
     ]
 
 
+def _of_bounds(s: Settings) -> Iterator[_Rule]:
+    for number in _NUMBERS:
+        value, least, most = getattr(s, number.name), number.metadata["least"], number.metadata["most"]
+        yield value >= least, f"{number.name.upper()} must be at least {least}"
+        if most is not None:
+            yield value <= most, f"{number.name.upper()} must be at most {most}: {number.metadata['why']}"
+
+
 def _of_what_is_kept(s: Settings) -> list[_Rule]:
     return [
-        *((getattr(s, name) >= 1, f"{name.upper()} must be at least 1") for name in _POSITIVE),
         (
             s.window_seconds <= s.retention_days * _DAY_SECONDS,
             "WINDOW_SECONDS must not exceed RETENTION_DAYS: an expired job's claim would stand",
@@ -230,7 +242,6 @@ def _of_what_is_kept(s: Settings) -> list[_Rule]:
             s.queue_retention_days < s.dead_letter_retention_days,
             "QUEUE_RETENTION_DAYS must be less than DEAD_LETTER_RETENTION_DAYS",
         ),
-        (s.dead_letter_retention_days <= 14, "DEAD_LETTER_RETENTION_DAYS must be at most 14: SQS keeps no longer"),
     ]
 
 
@@ -243,7 +254,6 @@ def _of_an_attempt(s: Settings) -> list[_Rule]:
             s.function_seconds >= s.fetch_seconds + around,
             f"FUNCTION_SECONDS must be at least FETCH_SECONDS + {around}: an attempt must end before its worker",
         ),
-        (s.function_seconds <= 900, "FUNCTION_SECONDS must be at most 900: Lambda runs no longer"),
     ]
 
 
@@ -258,9 +268,7 @@ def _of_leases(s: Settings) -> list[_Rule]:
             "VISIBILITY_SECONDS must be at least LEASE_SECONDS + SKEW_SECONDS: deliveries would be wasted",
         ),
         (s.max_receive_count <= 1000, "MAX_ATTEMPTS must be at most 499: SQS delivers no message more than 1000 times"),
-        (s.visibility_seconds <= 43200, "VISIBILITY_SECONDS must be at most 43200: SQS allows no more"),
         (s.backoff_seconds <= s.backoff_cap_seconds, "BACKOFF_SECONDS must not exceed BACKOFF_CAP_SECONDS"),
-        (s.api_function_seconds <= 29, "API_FUNCTION_SECONDS must be at most 29: API Gateway waits no longer"),
         (
             s.batch_lease_seconds >= s.api_function_seconds + s.skew_seconds,
             "BATCH_LEASE_SECONDS must be at least API_FUNCTION_SECONDS + SKEW_SECONDS",
@@ -273,13 +281,5 @@ def function_role() -> str:
     return os.environ.get("FUNCTION_ROLE", "")
 
 
-_MAY_BE_ZERO = (
-    "wait_seconds",
-    "max_redirects",
-    "skew_seconds",
-    "require_tokens",
-    "quota_urls_per_minute",
-    "quota_urls_per_day",
-)
-_POSITIVE = tuple(f.name for f in fields(Settings) if f.type == "int" and f.name not in _MAY_BE_ZERO)
+_NUMBERS = [member for member in fields(Settings) if "least" in member.metadata]
 _ORIGIN = re.compile(r"\*|https?://[a-z0-9.-]+(:[0-9]{1,5})?")

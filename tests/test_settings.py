@@ -110,3 +110,13 @@ def test_config_lists_no_tunable_setting() -> None:
     listed = {name for stage in config["stages"].values() for name in stage.get("environment_variables", {})}
     tunable = {field.name.upper() for field in fields(Settings) if field.type == "int"}
     assert not listed & tunable
+
+
+def test_what_follows_from_other_settings() -> None:
+    """It need not be given, and may be."""
+    derived = from_environment({"FETCH_SECONDS": "100", "API_FUNCTION_SECONDS": "28"})
+    assert (derived.function_seconds, derived.lease_seconds, derived.visibility_seconds) == (130, 145, 780)
+    assert derived.batch_lease_seconds == 34
+    given = from_environment({"FETCH_SECONDS": "100", "FUNCTION_SECONDS": "120", "LEASE_SECONDS": "200"})
+    assert (given.function_seconds, given.lease_seconds, given.visibility_seconds) == (120, 200, 720)
+    assert derived.stack_parameters["VisibilitySeconds"] == "780"

@@ -99,7 +99,7 @@ def test_binaries_are_for_lambda(made: Package) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "call"), [("api", "app.wiring.service()"), ("runner", "app.wiring.runner()")], ids=["api", "runner"]
+    ("role", "call"), [("api", "app.wiring.api()"), ("runner", "app.wiring.runner()")], ids=["api", "runner"]
 )
 def test_each_function_can_be_imported_from_it(made: Package, tmp_path: Path, role: str, call: str) -> None:
     """With the packages in the archive alone; how long the import takes is printed."""
