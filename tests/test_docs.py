@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.api import problems
+from chalicelib.api import openapi, problems
 from chalicelib.api.routes import ROUTES
 from chalicelib.jobs.entities import ErrorType, Status
 from chalicelib.settings import Settings
@@ -79,6 +79,14 @@ def _targets_in(text: str) -> set[str]:
 def test_the_readme_is_short() -> None:
     """It is read to the end."""
     assert len(README.read_text().splitlines()) < 250
+
+
+def test_one_version() -> None:
+    """What comes next in the changelog is the API's and the client's."""
+    (newest, *_) = re.findall(r"^## \[([0-9.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    client = (ROOT / "client" / "fetch_queue" / "__init__.py").read_text()
+    assert newest == openapi.VERSION
+    assert re.findall(r'^__version__ = "(.*)"$', client, re.MULTILINE) == [newest]
 
 
 def test_every_clause_is_explained() -> None:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import click
 
+import fetch_queue
 from fetch_queue import console, drafts, options
 from fetch_queue.client import FetchQueue, is_of_batch
 from fetch_queue.codes import Exit
@@ -24,7 +25,7 @@ IN_MEMORY = 8 * 1024 * 1024  # bytes of a result that is printed
 @click.group(
     epilog=options.EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(package_name=None, version="1.0.0", prog_name="fetch-queue")
+@click.version_option(package_name=None, version=fetch_queue.__version__, prog_name="fetch-queue")
 def main() -> None:
     """Submit URLs to a Fetch Queue, wait for them, save what came.
 
