@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -22,6 +25,33 @@ def _no_cloud() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(kept)
+
+
+_reached: list[str] = []  # addresses beyond this machine that somebody tried to connect to
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and not _is_loopback(arguments[1][0]):
+        _reached.append(str(arguments[1][0]))
+        raise ConnectionRefusedError(f"tests stay on this machine, and this is not on it: {arguments[1]}")
+
+
+def _is_loopback(host: object) -> bool:
+    try:
+        return ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only() -> Iterator[None]:
+    """A test that tries to reach another machine fails, whatever it makes of the refusal."""
+    _reached.clear()
+    yield
+    assert not _reached
 
 
 @pytest.fixture
