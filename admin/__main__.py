@@ -17,7 +17,7 @@ from admin.table import Place
 from admin.tokens import DAY_MS, Tokens
 from chalicelib.api.render import timestamp
 from chalicelib.jobs.access import LOCAL_TENANT, UNLIMITED, Span, Token
-from chalicelib.service.access import REMEMBERED_MS
+from chalicelib.service.gate import REMEMBERED_MS
 from chalicelib.settings import DEV
 from deployment.errors import DeploymentError
 

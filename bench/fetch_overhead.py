@@ -22,7 +22,7 @@ import requests
 
 from bench.tables import Table
 from chalicelib.jobs.addresses import AddressPolicy
-from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.outcome import Fetched
 
 SIZES = {"1 KiB": 1024, "1 MiB": 1024 * 1024}
@@ -84,7 +84,7 @@ def measure(rounds: int = 15, fetches: int = 200) -> list[Table]:
 
 def _rows(base: str, rounds: int, fetches: int) -> list[list[str]]:
     policy = AddressPolicy(loopback_allowed=True)
-    fetcher = Fetcher(limits=Limits(), policy=policy, user_agent="bench")
+    fetcher = Fetcher(limits=FetchLimits(), policy=policy, user_agent="bench")
     session = requests.Session()
     session.trust_env = False  # it costs 120 microseconds a request, and nobody should fetch strangers' URLs with it
     rows = []

@@ -28,7 +28,7 @@ from chalice.local import LambdaEventConverter, RouteMatcher
 
 from bench.units import Meter, Tally
 from chalicelib.jobs.addresses import AddressPolicy
-from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.service.read import PAGE
 from chalicelib.wiring import API_THREADS, RUNNER_THREADS, client_config
@@ -106,7 +106,7 @@ class _Internet(Site):
     def __init__(self) -> None:
         super().__init__()
         self._fetcher = Fetcher(
-            limits=Limits(),
+            limits=FetchLimits(),
             policy=AddressPolicy(loopback_allowed=True),
             user_agent="FetchQueue/1.0 (+https://example.com/about)",
             getaddrinfo=lambda _name, port, *args, **kwargs: socket.getaddrinfo(HOST, port, *args, **kwargs),

@@ -66,10 +66,10 @@ def api() -> Api:
 @functools.cache
 def runner() -> Runner:
     """What runs jobs, in this process."""
-    from chalicelib.runner.fetcher import Fetcher, Limits
+    from chalicelib.runner.fetcher import Fetcher, FetchLimits
 
     s = settings()
-    limits = Limits(
+    limits = FetchLimits(
         connect_seconds=s.connect_seconds,
         total_seconds=s.fetch_seconds,
         max_bytes=s.max_body_bytes,
@@ -89,7 +89,7 @@ def make_api(s: Settings, service: Service) -> Api:
 def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Service:
     """What the use cases work with."""
     from chalicelib.jobs.access import Span
-    from chalicelib.service.access import Gate
+    from chalicelib.service.gate import Gate
     from chalicelib.service.service import Service
     from chalicelib.storage.access import AccessTable
     from chalicelib.storage.bucket import Bucket

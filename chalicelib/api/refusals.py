@@ -21,7 +21,7 @@ def problem_of(error: FetchQueueError) -> ProblemError:
         case InvalidURL():
             return problems.at("/url", str(error))
         case errors.NotFound(what=what):
-            detail = f"There is no such {what}: its id is wrong, or it was deleted, or it has expired. Check the id."
+            detail = f"No such {what}: the id is wrong, or the {what} was deleted or has expired. Check the id."
             return ProblemError(problems.NOT_FOUND, detail)
         case errors.NotFinished(status=status):
             detail = f"The job is {status}. Ask again in {POLL_SECONDS} s."

@@ -21,7 +21,7 @@ from chalicelib.api.types import (
     ResultView,
 )
 from chalicelib.jobs.entities import Result, Status
-from chalicelib.service.read import Page, Shown
+from chalicelib.service.read import BatchPage, Shown
 from chalicelib.service.submit_batch import AcceptedBatch
 
 
@@ -90,7 +90,7 @@ class Renderer:
             links=BatchLinks(self=self.batch_path(batch.id)),
         )
 
-    def page(self, page: Page, status: Status | None) -> BatchView:
+    def page(self, page: BatchPage, status: Status | None) -> BatchView:
         """A page of a batch."""
         batch = page.batch
         chosen = "" if status is None else f"&status={status}"

@@ -87,12 +87,12 @@ class Span(StrEnum):
 Limits = Mapping[Span, int]  # URLs that a tenant may submit in each; a span that is not there has no limit
 
 
-UNLIMITED = 0  # as a limit of everybody's, and as a tenant's own that lifts everybody's
+UNLIMITED = 0  # as a default limit, and as a tenant's own that lifts the default
 
 
-def limits(everybodys: Limits, own: Limits = MappingProxyType({})) -> Limits:
-    """What a tenant may submit: its own limits where it has any, else everybody's."""
-    return {span: limit for span, limit in {**everybodys, **own}.items() if limit != UNLIMITED}
+def limits(defaults: Limits, own: Limits = MappingProxyType({})) -> Limits:
+    """What a tenant may submit: its own limits where it has any, else the default ones."""
+    return {span: limit for span, limit in {**defaults, **own}.items() if limit != UNLIMITED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

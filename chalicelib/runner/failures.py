@@ -108,8 +108,8 @@ def invalid_response(detail: str) -> Failure:
 def http_status(status: int, retry_after: float | None, excerpt: str | None) -> Failure:
     """The site answered, and not with a document. The phrase is the standard's; the site's words are its `excerpt`."""
     phrase = next((f" {known.phrase}" for known in HTTPStatus if known == status), "")
-    whither = " without saying where to" if status in (301, 302, 303, 307, 308) else ""
-    detail = f"the site answered {status}{phrase}{whither}"
+    where_to = " without saying where to" if status in (301, 302, 303, 307, 308) else ""
+    detail = f"the site answered {status}{phrase}{where_to}"
     retryable = status in RETRYABLE_STATUSES
     return Failure(
         error=FetchError(type=ErrorType.HTTP_STATUS, detail=detail, http_status=status, excerpt=excerpt),

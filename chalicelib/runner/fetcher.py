@@ -43,7 +43,7 @@ _LOG = logging.getLogger("fetch_queue.fetch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class FetchLimits:
     """How much of us a site may take."""
 
     connect_seconds: float = 5  # to look a name up and connect
@@ -62,7 +62,7 @@ class Fetcher:
     def __init__(
         self,
         *,
-        limits: Limits,
+        limits: FetchLimits,
         policy: AddressPolicy,
         user_agent: str,
         getaddrinfo: Callable[..., Any] = socket.getaddrinfo,

@@ -41,7 +41,7 @@ class Rest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class BatchPage:
     """A batch's jobs: counted over the whole, listed for one page."""
 
     batch: Batch
@@ -91,7 +91,7 @@ def read_batch(service: Service, tenant: str, batch_id: str) -> Batch:
     raise NotFound("batch")
 
 
-def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, status: Status | None) -> Page:
+def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, status: Status | None) -> BatchPage:
     """The batch's counts and the page of its jobs, of one status or of all, that begins at `cursor`."""
     batch = read_batch(service, tenant, batch_id)
     shown = show_batch(service, batch)
@@ -101,7 +101,7 @@ def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, stat
     listed = [one for one in shown if status in (None, one.status) and number(one.job) >= cursor]
     page = listed[:PAGE]
     more = len(listed) > PAGE
-    return Page(batch=batch, counts=counts, jobs=page, next=number(page[-1].job) + 1 if more else None)
+    return BatchPage(batch=batch, counts=counts, jobs=page, next=number(page[-1].job) + 1 if more else None)
 
 
 def read_rest(service: Service, tenant: str, batch_id: str, *, cursor: int) -> Rest:

@@ -9,7 +9,7 @@ from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.decide import Rules, is_expired
 from chalicelib.jobs.entities import Batch, Job
 from chalicelib.metrics import OFF, Metrics
-from chalicelib.service.access import Gate
+from chalicelib.service.gate import Gate
 from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import Bucket
 from chalicelib.storage.queue import Queue

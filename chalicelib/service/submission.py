@@ -12,7 +12,7 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.leave import Departure
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import check_single
-from chalicelib.service.access import Meter
+from chalicelib.service.gate import Meter
 from chalicelib.service.service import Service
 from chalicelib.storage.queue import FetchMessage
 

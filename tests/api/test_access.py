@@ -14,7 +14,7 @@ from chalicelib.api.headers import SECURITY
 from chalicelib.api.route import Route
 from chalicelib.api.routes import ROUTES
 from chalicelib.api.serve import register
-from chalicelib.service.access import REMEMBERED_MS
+from chalicelib.service.gate import REMEMBERED_MS
 from tests.world import DAY, SECOND, World, world
 
 UNKNOWN = "0" * 32
@@ -148,7 +148,7 @@ def test_a_token_that_expires(closed: World) -> None:
 
 def test_many_tokens_are_forgotten(closed: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process remembers so many and no more, and lets in those that it has forgotten."""
-    monkeypatch.setattr("chalicelib.service.access.MOST_REMEMBERED", 3)
+    monkeypatch.setattr("chalicelib.service.gate.MOST_REMEMBERED", 3)
     route = next(route for route in ROUTES if not route.public)
     tokens = [closed.grant() for _ in range(5)]
     for _ in range(2):

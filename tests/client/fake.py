@@ -273,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
                 service.deleted.add(batch_id)
                 self._send(204, b"", {})
             case _:
-                self._answer(404, problem(404, "not-found", "There is no such thing."))
+                self._answer(404, problem(404, "not-found", "No such job or batch."))
 
     def _serve_job(self, batch: StoredBatch, job_id: str, rest: list[str]) -> None:
         service = self.service

@@ -51,7 +51,7 @@ def test_find(queue: FetchQueue) -> None:
     batch_id = queue.submit(URLS[:1]).id
     assert isinstance(queue.find(f"{batch_id}-0"), Job)
     assert isinstance(queue.find(batch_id), Batch)
-    with pytest.raises(ProblemError, match="no such thing"):
+    with pytest.raises(ProblemError, match="No such job or batch"):
         queue.find("0" * 32)
 
 

@@ -177,4 +177,4 @@ def test_delete(service: Service, command: Command, batch_id: str) -> None:
     assert command("delete", batch_id).code == 0
     assert service.deleted == {f"{batch_id}-0", batch_id}
     ran = command("delete", batch_id)
-    assert (ran.code, ran.err) == (3, "fetch-queue: There is no such thing.\n")
+    assert (ran.code, ran.err) == (3, "fetch-queue: No such job or batch.\n")

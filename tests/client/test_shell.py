@@ -63,7 +63,7 @@ def test_no_access(service: Service, command: Command, arguments: list[str]) -> 
 @pytest.mark.parametrize("arguments", [["status", ID], ["batch", ID], ["result", ID], ["delete", ID]])
 def test_no_such_id(command: Command, arguments: list[str]) -> None:
     """3, in one line."""
-    assert command(*arguments) == Ran(3, "", "fetch-queue: There is no such thing.\n")
+    assert command(*arguments) == Ran(3, "", "fetch-queue: No such job or batch.\n")
 
 
 def test_nobody_there(command: Command) -> None:

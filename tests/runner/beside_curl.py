@@ -23,7 +23,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from chalicelib.jobs.addresses import AddressPolicy
-from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.outcome import Fetched
 from tests.runner.sites import Close, Kept, Visit, response, site
 
@@ -320,7 +320,7 @@ def compare(answers: int, seed: int) -> Result:
             visit.send(response(b"at " + _decoded(path), headers={"Connection": "close"}))
         raise Close
 
-    limits = Limits(connect_seconds=60, total_seconds=120, max_bytes=2**20)
+    limits = FetchLimits(connect_seconds=60, total_seconds=120, max_bytes=2**20)
     fetcher = Fetcher(limits=limits, policy=AddressPolicy(loopback_allowed=True), user_agent="test")
     with site(answer) as running, tempfile.TemporaryDirectory() as folder:
         for start in range(0, answers, AT_ONCE):

@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.entities import ErrorType
-from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.head import HEAD_BYTES
 from chalicelib.runner.outcome import Failure, Fetched
 from tests.runner.sites import Answer, Close, Kept, Visit, always, chunked, paths, response, site
@@ -21,7 +21,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n
 
 @pytest.fixture
 def fetcher() -> Iterator[Fetcher]:
-    limits = Limits(connect_seconds=60, total_seconds=120, max_bytes=2**20)  # no test waits for the seconds
+    limits = FetchLimits(connect_seconds=60, total_seconds=120, max_bytes=2**20)  # no test waits for the seconds
     fetcher = Fetcher(limits=limits, policy=AddressPolicy(loopback_allowed=True), user_agent="test")
     yield fetcher
     fetcher.close()

@@ -29,7 +29,7 @@ import pytest
 import trustme
 
 from chalicelib.jobs.addresses import AddressPolicy
-from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.head import HEAD_BYTES
 from chalicelib.runner.outcome import Fetched
 from tests.runner.sites import Answer, Dropped, Visit, entry, response, site
@@ -67,11 +67,11 @@ class Attack:
         )
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> FetchLimits:
         """Those it is fetched under."""
         connect = SHORT if self.limit == "seconds to connect" else LONG
         total = SHORT if self.limit == "total seconds" else LONG
-        return Limits(connect_seconds=connect, total_seconds=total, max_bytes=8 * MIB)
+        return FetchLimits(connect_seconds=connect, total_seconds=total, max_bytes=8 * MIB)
 
 
 def _then_hang(data: bytes) -> Answer:
@@ -368,7 +368,7 @@ def fetch_all(fetches: list[dict[str, Any]], authority: str, at_once: int = AT_O
     rows = []
     with ThreadPoolExecutor(at_once) as pool:
         for fetch in fetches:
-            limits = Limits(**fetch["limits"])
+            limits = FetchLimits(**fetch["limits"])
             fetcher = Fetcher(limits=limits, policy=policy, user_agent="test", getaddrinfo=getaddrinfo, tls=tls)
             results = list(pool.map(partial(one, fetcher), [fetch["url"]] * at_once))
             fetcher.close()
@@ -379,7 +379,7 @@ def fetch_all(fetches: list[dict[str, Any]], authority: str, at_once: int = AT_O
     return rows
 
 
-def _in_a_process(fetches: list[tuple[str, Limits]], at_once: int = AT_ONCE) -> list[dict[str, Any]]:
+def _in_a_process(fetches: list[tuple[str, FetchLimits]], at_once: int = AT_ONCE) -> list[dict[str, Any]]:
     root = Path(__file__).parent.parent.parent
     code = "import json, sys; from tests.runner.test_fetch_attacks import fetch_all; "
     code += "print(json.dumps(fetch_all(**json.load(sys.stdin))))"
@@ -422,7 +422,7 @@ def happened() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("attack", TABLE, ids=lambda attack: attack.name)
-def test_gap_3_attack(attack: Attack, happened: dict[str, dict[str, Any]]) -> None:
+def test_attack(attack: Attack, happened: dict[str, dict[str, Any]]) -> None:
     """The fetch ends by the limit that it meets, in bounded memory, as the failure that it is."""
     row = happened[attack.name]
     assert row["outcomes"] == [attack.expected]
@@ -441,7 +441,7 @@ def test_a_gibibyte_streams_through() -> None:
             visit.send(block)
 
     with site(answer) as running:
-        limits = Limits(connect_seconds=LONG, total_seconds=600, max_bytes=2 * 2**30)
+        limits = FetchLimits(connect_seconds=LONG, total_seconds=600, max_bytes=2 * 2**30)
         [row] = _in_a_process([(running.url, limits)], at_once=1)
     assert row["outcomes"] == ["fetched"]
     assert row["peak"] < MAX_MEMORY

@@ -30,13 +30,13 @@ from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.entities import ErrorType
 from chalicelib.runner.connection import Guard, GuardedAdapter, GuardedSession
 from chalicelib.runner.deadline import Deadline, Exchange
-from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.lookup import Lookup
 from chalicelib.runner.outcome import Failure, Fetched
 from tests.runner.sites import Answer, Close, Dropped, Kept, Visit, always, chunked, names, paths, response, site
 
 NOW = 1_800_000_000.0
-LIMITS = Limits(connect_seconds=60, total_seconds=120, max_bytes=64 * 1024)  # no test waits for the seconds
+LIMITS = FetchLimits(connect_seconds=60, total_seconds=120, max_bytes=64 * 1024)  # no test waits for the seconds
 LOOPBACK = AddressPolicy(loopback_allowed=True)
 ZONE = {name: ["127.0.0.1"] for name in ("a.test", "b.test", "c.test", "d.test", "e.test", "f.test")}
 
@@ -183,7 +183,7 @@ MIB = 2**20
 )
 def test_what_counts_as_text(body: bytes, text: bool) -> None:
     """At most 1 MiB of UTF-8 without control characters but tab, LF and CR."""
-    fetcher = make(limits=Limits(connect_seconds=60, total_seconds=120, max_bytes=2 * MIB))
+    fetcher = make(limits=FetchLimits(connect_seconds=60, total_seconds=120, max_bytes=2 * MIB))
     outcome, got = fetched(fetcher, response(body))
     assert isinstance(outcome, Fetched)
     assert (outcome.text, outcome.size, outcome.sha256) == (text, len(body), hashlib.sha256(body).hexdigest())
@@ -216,7 +216,7 @@ def test_what_the_sink_raises_passes_and_the_connection_is_closed(fetcher: Fetch
 # What goes out
 
 
-def test_gap_13_each_hop_sends_the_same_three_headers_and_the_normal_form(fetcher: Fetcher) -> None:
+def test_each_hop_sends_the_same_three_headers_and_the_normal_form(fetcher: Fetcher) -> None:
     """Nothing of the first site's reaches the second: no Referer, cookie or Authorization, and no key of a job."""
     second_answers = {"//y/~%7C'x": response()}
     with site(paths(second_answers)) as second:
@@ -231,7 +231,7 @@ def test_gap_13_each_hop_sends_the_same_three_headers_and_the_normal_form(fetche
     assert second.heads == [expected % (b"//y/~%7C'x?a=%2F&b&&", second.port)]
 
 
-def test_gap_7_cookies_are_neither_kept_nor_sent(fetcher: Fetcher) -> None:
+def test_cookies_are_neither_kept_nor_sent(fetcher: Fetcher) -> None:
     """Not to the next fetch, and not to the next hop."""
     cookie = {"Set-Cookie": "id=1; Path=/"}
     answers = {"/": response(b"", 302, cookie | {"Location": "/next"}), "/next": response(headers=cookie)}
@@ -243,7 +243,7 @@ def test_gap_7_cookies_are_neither_kept_nor_sent(fetcher: Fetcher) -> None:
     assert len(fetcher._session.cookies) == 0  # a jar that fills is a leak, even where nothing is sent from it
 
 
-def test_gap_2_the_environment_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy, no password from a .netrc, no other authorities."""
     (tmp_path / ".netrc").write_text("machine a.test login me password secret\n")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -328,7 +328,7 @@ def test_a_redirect_to_a_host_in_utf_8() -> None:
 
 
 @pytest.mark.parametrize(("hops", "kind"), [(10, Fetched), (11, Failure)])
-def test_gap_10_ten_redirects_and_no_more(fetcher: Fetcher, hops: int, kind: type) -> None:
+def test_ten_redirects_and_no_more(fetcher: Fetcher, hops: int, kind: type) -> None:
     """The eleventh ends the fetch."""
 
     def answer(visit: Visit) -> None:
@@ -345,7 +345,7 @@ def test_gap_10_ten_redirects_and_no_more(fetcher: Fetcher, hops: int, kind: typ
 
 
 @pytest.mark.parametrize(("length", "kind"), [(16_000, Fetched), (17_000, Failure)])
-def test_gap_10_a_redirect_may_be_longer_than_what_is_submitted(fetcher: Fetcher, length: int, kind: type) -> None:
+def test_a_redirect_may_be_longer_than_what_is_submitted(fetcher: Fetcher, length: int, kind: type) -> None:
     """Signed targets are long; but there is a limit."""
     long = "/" + "x" * length
 
@@ -355,7 +355,7 @@ def test_gap_10_a_redirect_may_be_longer_than_what_is_submitted(fetcher: Fetcher
     assert isinstance(fetched(fetcher, answer)[0], kind)
 
 
-def test_gap_1_the_body_of_a_redirect_is_not_read(fetcher: Fetcher) -> None:
+def test_the_body_of_a_redirect_is_not_read(fetcher: Fetcher) -> None:
     """It can be endless. Its connection is closed before the next request goes out."""
     closed = Event()
 
@@ -387,9 +387,7 @@ def test_gap_1_the_body_of_a_redirect_is_not_read(fetcher: Fetcher) -> None:
         (["http://a.test\\@b.test/"], ErrorType.BLOCKED),
     ],
 )
-def test_gap_12_redirects_that_cannot_be_followed(
-    fetcher: Fetcher, locations: list[str], error_type: ErrorType
-) -> None:
+def test_redirects_that_cannot_be_followed(fetcher: Fetcher, locations: list[str], error_type: ErrorType) -> None:
     """Judged as they were sent, before anything drops a control character or turns a backslash."""
     head = "".join(f"Location: {location}\r\n" for location in locations)
     failure = failed(fetcher, f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n{head}\r\n".encode())
@@ -398,7 +396,7 @@ def test_gap_12_redirects_that_cannot_be_followed(
     assert "a.test" not in failure.error.detail
 
 
-def test_gap_12_a_url_is_judged_as_it_was_given(fetcher: Fetcher) -> None:
+def test_a_url_is_judged_as_it_was_given(fetcher: Fetcher) -> None:
     """Before requests would have dropped what is wrong with it."""
     with site(always(response())) as running:
         for url in (f"http://127.0.0.1:{running.port}\\@a.test/", f"http://127.0.\n0.1:{running.port}/"):
@@ -567,7 +565,7 @@ def test_names_that_cannot_be_resolved(problem: int, retryable: bool, detail: st
     fetcher.close()
 
 
-def test_gap_5_a_silent_name_server_costs_no_more_than_the_time_to_connect() -> None:
+def test_a_silent_name_server_costs_no_more_than_the_time_to_connect() -> None:
     """getaddrinfo has no time-out of its own; the look-up is abandoned."""
     over = Event()
 
@@ -575,7 +573,7 @@ def test_gap_5_a_silent_name_server_costs_no_more_than_the_time_to_connect() -> 
         over.wait()
         return []
 
-    fetcher = make(getaddrinfo=getaddrinfo, limits=Limits(connect_seconds=0.2, total_seconds=120))
+    fetcher = make(getaddrinfo=getaddrinfo, limits=FetchLimits(connect_seconds=0.2, total_seconds=120))
     outcome = fetcher.fetch("http://a.test/", Kept())
     over.set()
     assert isinstance(outcome, Failure)
@@ -938,7 +936,7 @@ def test_a_part_that_nobody_asked_for(fetcher: Fetcher, content_range: str, leng
         assert (outcome.error.type, outcome.retryable) == (ErrorType.INVALID_RESPONSE, False)
 
 
-def test_gap_4_the_body_is_limited(fetcher: Fetcher) -> None:
+def test_the_body_is_limited(fetcher: Fetcher) -> None:
     """To the byte, decoded, and at once where the site says that it will be more."""
     limit = LIMITS.max_bytes
     bomb = gzip.compress(b"\0" * 10 * limit)
@@ -972,7 +970,7 @@ def test_connections_are_kept_between_fetches(fetcher: Fetcher) -> None:
     assert (running.connections, len(running.heads)) == (1, 20)
 
 
-def test_gap_14_32_threads_share_the_connections_to_many_hosts(fetcher: Fetcher) -> None:
+def test_32_threads_share_the_connections_to_many_hosts(fetcher: Fetcher) -> None:
     """1,536 fetches from six hosts: no answer goes to the wrong fetch, and few connections are made."""
     hosts = sorted(ZONE)
 
@@ -1014,7 +1012,7 @@ def _leave(_: Visit) -> None:
     raise Close
 
 
-def test_gap_16_a_connection_that_was_closed_as_we_sent_is_replaced_once(fetcher: Fetcher) -> None:
+def test_a_connection_that_was_closed_as_we_sent_is_replaced_once(fetcher: Fetcher) -> None:
     """The site gave the kept-alive connection up at that moment, and never saw the request."""
     with site(_second_request_meets(_leave)) as running:
         for _ in range(3):
@@ -1022,7 +1020,7 @@ def test_gap_16_a_connection_that_was_closed_as_we_sent_is_replaced_once(fetcher
     assert running.connections == 3
 
 
-def test_gap_16_the_replacement_is_no_kept_alive_connection_either() -> None:
+def test_the_replacement_is_no_kept_alive_connection_either() -> None:
     """A site that restarts closes all of them at once."""
     guard = Guard(policy=LOOPBACK, lookup=Lookup(names(ZONE)), connect_seconds=60, now=time.monotonic)
     session = GuardedSession(GuardedAdapter(guard, ssl.create_default_context()))
@@ -1095,7 +1093,7 @@ def test_the_next_fetch_does_not_get_what_the_last_one_left(fetcher: Fetcher) ->
             assert (sink.body, running.connections) == (b"fresh", 2)
 
 
-def test_gap_8_ports(fetcher: Fetcher) -> None:
+def test_ports(fetcher: Fetcher) -> None:
     """Any port where web sites listen; not those of mail, shells and databases."""
     for port in (22, 25, 6379, 3306):
         outcome = fetcher.fetch(f"http://a.test:{port}/", Kept())
@@ -1103,7 +1101,7 @@ def test_gap_8_ports(fetcher: Fetcher) -> None:
         assert outcome.error.type is ErrorType.BLOCKED
 
 
-def test_gap_9_hosts_that_are_no_host_names() -> None:
+def test_hosts_that_are_no_host_names() -> None:
     """Underscores and edge hyphens are in use."""
     fetcher = make(getaddrinfo=names({"my_bucket.-x-.test": ["127.0.0.1"]}))
     with site(always(response())) as running:
@@ -1111,7 +1109,7 @@ def test_gap_9_hosts_that_are_no_host_names() -> None:
     fetcher.close()
 
 
-def test_gap_11_ipv6_that_is_given_to_nobody() -> None:
+def test_ipv6_that_is_given_to_nobody() -> None:
     """Outside 2000::/3 nothing is public, and Azure's in-between service is an IPv4 address that looks so."""
     for address in ("400::1", "::ffff:0:7f00:1", "2001:20::1", "168.63.129.16"):
         fetcher = make(getaddrinfo=names({"a.test": [address]}))

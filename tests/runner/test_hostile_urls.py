@@ -28,7 +28,7 @@ import urllib3.util.connection
 
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.entities import ErrorType
-from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.outcome import Failure, Fetched
 from tests.runner.sites import Close, Kept, Site, Visit, always, entry, response, site
 
@@ -37,7 +37,7 @@ DEAD = [ip_network(block) for block in LIST["dead_addresses"]]
 PUBLIC = {"93.184.216.34", "151.101.1.69", "2606:2800:220:1:248:1893:25c8:1946"}
 TLS_PORTS, PLAIN_PORTS = {443, 8443}, {80, 8080}
 SECRET = b"INTERNAL-SECRET"
-LIMITS = Limits(connect_seconds=60, total_seconds=120)  # no test waits for them
+LIMITS = FetchLimits(connect_seconds=60, total_seconds=120)  # no test waits for them
 
 
 def _is_dead(address: str) -> bool:
@@ -278,7 +278,7 @@ def test_one_look_up_for_a_connection(world: World, fetcher: Fetcher) -> None:
     assert world.asked == [("93.184.216.34", 80)]
 
 
-def test_gap_6_ipv4_comes_first_and_every_address_has_its_turn(world: World, fetcher: Fetcher) -> None:
+def test_ipv4_comes_first_and_every_address_has_its_turn(world: World, fetcher: Fetcher) -> None:
     """Eight dead IPv6 addresses before a living IPv4 one cost nothing, and two dead ones do not end the fetch."""
     assert isinstance(fetcher.fetch("http://dead8v6.test/", Kept()), Fetched)
     assert world.asked == [("93.184.216.34", 80)]
@@ -305,7 +305,7 @@ def test_host_and_sni_keep_the_name(world: World, fetcher: Fetcher) -> None:
         assert b"\r\nHost: www.public.test\r\n" in seen.heads[-1]
 
 
-def test_gap_15_loopback_is_for_a_stage_that_allows_it_and_never_the_runtime_api(world: World) -> None:
+def test_loopback_is_for_a_stage_that_allows_it_and_never_the_runtime_api(world: World) -> None:
     """A policy that allows loopback still refuses Lambda's runtime API, other private addresses, and by default all."""
     fetchers = [
         Fetcher(limits=LIMITS, policy=policy, user_agent="test", getaddrinfo=world.getaddrinfo)

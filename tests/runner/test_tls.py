@@ -17,13 +17,13 @@ from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.entities import ErrorType
 from chalicelib.runner.deadline import Deadline, Exchange, TimedSocket
 from chalicelib.runner.failures import Stopped
-from chalicelib.runner.fetcher import Fetcher, Limits
+from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.outcome import Failure, Fetched
 from chalicelib.runner.tls import OVERHEAD_BYTES, TLSSocket
 from tests.runner.sites import Answer, Close, Kept, Visit, names, response, site
 from tests.runner.tls_records import HANDSHAKE, HELLO_REQUEST, TICKET, Records
 
-LIMITS = Limits(connect_seconds=60, total_seconds=120)  # no test waits for them
+LIMITS = FetchLimits(connect_seconds=60, total_seconds=120)  # no test waits for them
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("a.test")
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -107,7 +107,7 @@ def test_the_clock_is_looked_at_while_records_arrive(
         flood(visit, start)
         raise Close
 
-    fetcher = make(limits=Limits(connect_seconds=connect_seconds, total_seconds=100), now=clock)
+    fetcher = make(limits=FetchLimits(connect_seconds=connect_seconds, total_seconds=100), now=clock)
     outcome, _ = fetched(fetcher, answer)
     assert isinstance(outcome, Failure)
     assert (outcome.error.type, outcome.error.detail, outcome.retryable) == (ErrorType.TIMEOUT, detail, True)
