@@ -107,7 +107,7 @@ def _answer(answer: Answer) -> Schema:
     if answer.headers:
         described["headers"] = _headers(answer.headers)
     if answer.content_type is not None:
-        described["content"] = {answer.content_type: {"schema": {}}}
+        described["content"] = {answer.content_type: {"schema": dict(answer.schema)}}
     elif answer.body is not None:
         described["content"] = {JSON: _content(answer.body)}
     return described

@@ -64,6 +64,7 @@ class Answer:
     says: str
     body: type[msgspec.Struct] | None = None
     content_type: str | None = None  # of a body that is no JSON of ours, or not as a whole
+    schema: Mapping[str, Any] = field(default_factory=dict)  # of such a body
     headers: Sequence[AnswerHeader] = ()
 
 

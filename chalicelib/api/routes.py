@@ -154,6 +154,8 @@ SUBMISSION = (
     problems.QUOTA_EXCEEDED,
 )
 A_JOB = Answer(says="The job.", body=JobView, headers=(parameters.RETRY_AFTER, parameters.PREFERENCE_APPLIED))
+TEXT = {"type": "string"}
+BYTES = {"type": "string", "format": "binary"}  # as generators of clients understand it
 GONE = Answer(says="It is gone for good.")
 
 ROUTES = (
@@ -199,7 +201,9 @@ ROUTES = (
         view=get_result,
         headers=(parameters.IF_NONE_MATCH,),
         answers={
-            200: Answer(says="The bytes as fetched, a short text.", content_type="*/*", headers=(parameters.ETAG,)),
+            200: Answer(
+                says="The bytes as fetched, a short text.", content_type="*/*", schema=BYTES, headers=(parameters.ETAG,)
+            ),
             303: Answer(
                 says="The bytes are where it says, for a minute.", headers=(parameters.LOCATION, parameters.ETAG)
             ),
@@ -225,6 +229,7 @@ ROUTES = (
                 says="Up to 100 lines, each a LinkedJobView.",
                 body=LinkedJobView,
                 content_type=LINES,
+                schema=TEXT,
                 headers=(parameters.LINK, parameters.RETRY_AFTER),
             )
         },
@@ -242,14 +247,14 @@ ROUTES = (
         path="/openapi.json",
         view=get_openapi,
         public=True,
-        answers={200: Answer(says="An OpenAPI document.", content_type=JSON)},
+        answers={200: Answer(says="An OpenAPI document.", content_type=JSON, schema={"type": "object"})},
     ),
     Route(
         method="GET",
         path="/",
         view=get_page,
         public=True,
-        answers={200: Answer(says="A page for people.", content_type="text/html")},
+        answers={200: Answer(says="A page for people.", content_type="text/html", schema=TEXT)},
     ),
 )
 

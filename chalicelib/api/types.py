@@ -10,6 +10,9 @@ from chalicelib.jobs.entities import ErrorType, FetchError, Status
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC
 
+# What is accepted is judged by `jobs.urls`; this is for who reads the document.
+Url = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"})]
+
 Excerpt = Annotated[
     str, msgspec.Meta(max_length=1000, description="What the site says of it in its own words: the beginning, as text.")
 ]
@@ -18,13 +21,13 @@ Excerpt = Annotated[
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /jobs`."""
 
-    url: str
+    url: Url
 
 
 class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /batches`."""
 
-    urls: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1000)]
+    urls: Annotated[list[Url], msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class ResultView(msgspec.Struct, frozen=True, kw_only=True):
