@@ -336,6 +336,18 @@ def test_an_outage_does_not_use_up_the_deliveries(
     assert "a message comes back later than it could" not in caplog.text  # SQS took it
 
 
+@pytest.mark.parametrize(("tried", "pauses"), [(0, [360]), (100, [360]), (1000, [1000]), (10_000, [5760])])
+def test_a_short_outage_does_not_become_a_long_one(w: World, tried: int, pauses: list[int]) -> None:
+    """A message stays away no longer than it has been tried for, however often it was delivered meanwhile."""
+    w.submit(URL)
+    (message,) = w.receive()
+    first = {"ApproximateFirstReceiveTimestamp": str(w.now - tried * 1000)}
+    message["attributes"] = {"ApproximateReceiveCount": "5", **first}
+    with outage(w, "BatchGetItem") as asked:
+        assert w.deliver([message]) == [message]
+    assert asked == pauses
+
+
 def test_a_dead_letter_does_not_wait_longer_each_time(w: World) -> None:
     """It has no deliveries to save, though it was delivered before."""
     w.submit(URL)

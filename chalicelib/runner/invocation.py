@@ -30,13 +30,21 @@ class Delivery:
     message: Message | None  # None for one that cannot be read
     body: str
     count: int  # how often the message was delivered, this time included
+    first_at: int | None  # when it was delivered first, milliseconds since the epoch
 
     @staticmethod
     def of(record: Mapping[str, Any]) -> Delivery:
         """The delivery of an SQS event's record."""
-        count = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
-        body = record["body"]
-        return Delivery(record["messageId"], record["receiptHandle"], Message.parse(body), body, count)
+        attributes, body = record.get("attributes", {}), record["body"]
+        first_at = attributes.get("ApproximateFirstReceiveTimestamp")
+        return Delivery(
+            message_id=record["messageId"],
+            receipt_handle=record["receiptHandle"],
+            message=Message.parse(body),
+            body=body,
+            count=int(attributes.get("ApproximateReceiveCount", 1)),
+            first_at=None if first_at is None else int(first_at),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,10 +177,22 @@ class Runner:
         if left.until is not None:
             seconds = (left.until - self._clock()) / 1000
         elif not invocation.dead_letters and delivery.count > 1:  # an outage must not use up the deliveries
-            seconds = self._retries.visibility_seconds * 2 ** (delivery.count - 1)
+            seconds = self._pause(delivery)
         else:
             return  # it comes back by itself
         try:
             invocation.queue.leave(delivery.receipt_handle, seconds)
         except Unavailable:
             log.warning("a message comes back later than it could", extra={"message_id": delivery.message_id})
+
+    def _pause(self, delivery: Delivery) -> float:
+        """Twice as long each time, so that an outage does not use up the deliveries.
+
+        But no longer than the message has been trying: a count that went up quickly, by deliveries of which nothing was
+        heard, must not make what was a short outage a long one.
+        """
+        least = self._retries.visibility_seconds
+        doubled: float = least * 2 ** (delivery.count - 1)
+        if delivery.first_at is None:
+            return doubled
+        return min(doubled, max(least, (self._clock() - delivery.first_at) / 1000))
