@@ -26,7 +26,7 @@ class Kind:
 MALFORMED = Kind("malformed-request", 400, "The request cannot be read")
 INVALID_KEY = Kind("invalid-idempotency-key", 400, "The Idempotency-Key is not usable")
 UNAUTHORIZED = Kind("unauthorized", 401, "An access token is needed")
-NOT_FOUND = Kind("not-found", 404, "No such job or batch")
+NOT_FOUND = Kind("not-found", 404, "Not found")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here")
 IN_PROGRESS = Kind("in-progress", 409, "The first request with this key is still being stored")
 DELETED = Kind("deleted", 409, "What this key stands for is gone")
