@@ -52,7 +52,7 @@ check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator,
 	$(RUN) -m pytest $(PROOF)
 
 .PHONY: prove
-prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on two emulators (half an hour)
+prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on two emulators (three quarters of an hour)
 	@$(RUN) -m tests.crash.prove
 
 .PHONY: prove-breaks
