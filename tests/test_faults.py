@@ -310,6 +310,26 @@ def test_a_delete_that_fails_is_finished_by_its_repeat(w: World, service: str, o
     assert w.request("DELETE", f"/jobs/{job_id}").status_code == 404
 
 
+def test_what_a_delete_has_done_is_not_done_again(w: World) -> None:
+    """Claims whose removal failed are what is left for its repeat: where many calls fail it still comes to its end."""
+    batch = w.submit_batch([f"https://{number}.example/" for number in range(6)])
+    w.run()
+    calls: list[int] = []
+
+    def two_of_three_fail(number: int, params: dict[str, Any]) -> Any:
+        calls.append(number)
+        return error(500, "InternalServerError") if len(calls) % 3 else None
+
+    path = f"/batches/{batch['id']}"
+    with answered(w, "dynamodb", "DeleteItem", two_of_three_fail):
+        answers = [w.request("DELETE", path).status_code for _ in range(4)]
+    assert answers == [503, 503, 503, 503]
+    assert len(calls) == 6 + 4 + 3 + 2
+    assert len([key for key in w.items() if key.startswith("URL#")]) == 1
+    assert w.request("DELETE", path).status_code == 204
+    assert not [key for key in w.items() if key.startswith(("URL#", "FETCH#"))]
+
+
 @pytest.mark.parametrize("operation", ["BatchGetItem", "TransactWriteItems", "UpdateItem"])
 def test_a_table_that_fails_leaves_the_message(w: World, operation: str) -> None:
     """The message comes back and the job ends well."""

@@ -116,5 +116,7 @@ def _remove(service: Service, marks: Sequence[Mark]) -> None:
         return
     keys = {key for mark in marks if mark.fetch_id for key in result_keys(mark.fetch_id, mark.attempts)}
     service.bucket.delete(sorted(keys))
-    service.table.remove_claims(marks)
-    service.table.put_bare_marks(marks)
+    removed = service.table.remove_claims(marks)
+    service.table.put_bare_marks(removed)
+    if len(removed) < len(marks):
+        raise Unavailable("not all claims could be removed")

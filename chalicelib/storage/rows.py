@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import items
@@ -19,6 +19,9 @@ from chalicelib.storage.calls import (
     unavailable,
 )
 from chalicelib.storage.expressions import Write
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 READ_LIMIT = 100  # keys in a BatchGetItem
 WRITE_LIMIT = 25  # items in a BatchWriteItem
@@ -64,6 +67,17 @@ class Rows:
     def write_all(self, writes: list[Write]) -> list[bool]:
         """`write` each of some that have no item in common, at the same time."""
         return self._parallel(self.write, writes)
+
+    def each(self, function: Callable[[T], R], values: Sequence[T]) -> list[R | None]:
+        """Apply what uses the table to each value, at the same time; None where it was Unavailable."""
+
+        def tried(value: T) -> R | None:
+            try:
+                return function(value)
+            except Unavailable:
+                return None
+
+        return self._parallel(tried, list(values))
 
     def change(self, key: str, members: Mapping[str, Any]) -> tuple[bool, items.Item]:
         """Make an update, and give the item as it then is; False and the item as it is where a condition refused it."""

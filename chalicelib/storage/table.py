@@ -183,10 +183,19 @@ class Table:
         made = self._rows.write_all(writes)
         return [plan.departed for group, was_made in zip(groups, made, strict=True) if was_made for plan in group]
 
-    def remove_claims(self, marks: Sequence[Mark]) -> None:
-        """Remove the claims of the fetches that these marks name, unless younger fetches have them by now."""
-        claims = {(mark.url_key, mark.fetch_id) for mark in marks if mark.url_key and mark.fetch_id}
-        self._rows.write_all([protocol.delete_claim(url_key, fetch_id) for url_key, fetch_id in sorted(claims)])
+    def remove_claims(self, marks: Sequence[Mark]) -> list[Mark]:
+        """Remove the claims of the fetches that these marks name, unless younger fetches have them by now.
+
+        Returns the marks whose claims are gone: where calls fail those of the others are still tried, for a repeat that
+        had all to do again would never end where there are many.
+        """
+        claims = sorted({(mark.url_key, mark.fetch_id) for mark in marks if mark.url_key and mark.fetch_id})
+        removed = self._rows.each(self._remove_claim, claims)
+        return [mark for mark in marks if not mark.fetch_id or (mark.url_key, mark.fetch_id) in removed]
+
+    def _remove_claim(self, claim: tuple[str, str]) -> tuple[str, str]:
+        self._rows.write(protocol.delete_claim(*claim))
+        return claim
 
     def put_bare_marks(self, marks: Sequence[Mark]) -> None:
         """Say of deleted jobs that nothing of them is left to remove.

@@ -211,7 +211,7 @@ BY_HAND = [
         "    service.table.put_bare_marks(marks)\n    keys = {key for mark in marks",
     ),
     Break("the result is not removed", DELETE, "    service.bucket.delete(sorted(keys))\n", ""),
-    Break("the claim is not removed", DELETE, "    service.table.remove_claims(marks)\n", ""),
+    Break("the claim is not removed", DELETE, "    removed = service.table.remove_claims(marks)\n", "    removed = list(marks)\n"),
     Break("a refused DELETE is believed", TABLE, "if was_made for plan in group]", "for plan in group]"),
     Break("a deleted job leaves no mark", PROTOCOL, 'return [put(items.item_of(mark_of(job, terms)), all_of(JOB_LIVES, JOB_UNLINKED))]', 'return [delete(items.job_key(job.id), all_of(JOB_LIVES, JOB_UNLINKED), {})]'),
     Break("the last mark does not name the fetch", PROTOCOL, "return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, attempts=fetch.attempt)", "return mark_of(job, terms)"),
