@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib.jobs.access import Span
 from chalicelib.jobs.decide import Rules
-from chalicelib.jobs.entities import Batch, Job, Mark
+from chalicelib.jobs.entities import Batch, Job
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import calls, items
 from chalicelib.storage.access import AccessTable
@@ -27,7 +27,6 @@ JOB = Job(id="1", tenant="local", url="https://example.com/", url_key="k", submi
 BATCH = Batch(id="b", tenant="local", size=1, digest="d", submitted_at=1, lease_until=2, holder="h")
 TERMS = Terms(rules=Rules(window=1000, retention=10_000, max_attempts=3, skew=0), lease=100)
 ROW = items.item_of(JOB, 100)
-MARK = Mark(id="1", tenant="local", sweep_at=100, fetch_id="1", url_key="k", attempts=1)
 
 
 @dataclass
@@ -114,7 +113,7 @@ CALLS = [
     Call("BatchWriteItem", lambda s: s.table.put_jobs([JOB]), of_table({"UnprocessedItems": {}}), None),
     Call("PutItem", lambda s: s.table.submit_job(JOB), of_table({}), True),
     Call("PutItem, refused", lambda s: s.table.submit_batch(BATCH), REFUSAL, False),
-    Call("DeleteItem", lambda s: s.table.remove_claims([MARK]), of_table({}), None),
+    Call("DeleteItem", lambda s: s.table._remove_claim(("k", "1")), of_table({}), ("k", "1")),
     Call("TransactWriteItems", lambda s: s.table.start(JOB, now=1), of_table({}), True),
     Call("UpdateItem", count, of_table({"Attributes": COUNTED}), dict.fromkeys(Span, (0, 2))),
     Call(
