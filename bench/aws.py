@@ -91,7 +91,8 @@ class Connection(asyncio.Protocol):
         target = _TARGET.search(head)
         if target is None:  # S3
             return b""
-        return json.dumps(self._read(body) if target[1] == b"BatchGetItem" else {}).encode()
+        answers = {b"BatchGetItem": self._read, b"BatchWriteItem": _written, b"SendMessageBatch": _sent}
+        return json.dumps(answers[target[1]](body) if target[1] in answers else {}).encode()
 
     def _read(self, body: bytes) -> dict[str, Any]:
         """Every job that is asked for, not begun yet; no claim and no fetch."""
@@ -117,6 +118,16 @@ class Connection(asyncio.Protocol):
                 b'HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nETag: "0"\r\nx-amzn-RequestId: 0\r\n'
             )
             self._transport.write(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+
+
+def _written(_: bytes) -> dict[str, Any]:
+    return {"UnprocessedItems": {}}
+
+
+def _sent(body: bytes) -> dict[str, Any]:
+    """Every message is durable."""
+    entries = json.loads(body)["Entries"]
+    return {"Successful": [{"Id": entry["Id"], "MessageId": entry["Id"], "MD5OfMessageBody": ""} for entry in entries]}
 
 
 @contextmanager
