@@ -25,8 +25,8 @@ class Message:
     kind: ClassVar[str]
 
     def ids(self) -> dict[str, str]:
-        """What the log calls it by."""
-        raise NotImplementedError
+        """What the log calls it by: all that it says, unless its kind has less to say."""
+        return asdict(self)
 
     def body(self) -> str:
         """The message as text."""

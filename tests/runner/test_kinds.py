@@ -25,9 +25,6 @@ class Greeting(Message):
 
     name: str
 
-    def ids(self) -> dict[str, str]:
-        return {"name": self.name}
-
 
 class Greetings:
     """Greets everybody but one; it does nothing for them together."""
