@@ -82,6 +82,16 @@ class Handler(Protocol):
         """Do nothing together: each goes alone."""
 
 
+class _Away:
+    """What all messages of a kind need does not answer: each is left. Those of other kinds go on."""
+
+    def handle(self, _: Delivery) -> End:
+        raise Unavailable("what all messages of a kind need does not answer")
+
+    def goes_last(self, _: Delivery) -> bool:
+        return False
+
+
 class Runner:
     """Runs invocations. One instance serves every one of its process, from any thread."""
 
@@ -128,15 +138,10 @@ class Runner:
             queue=queue, seconds_left=seconds_left, seconds_needed=needed, dead_letters=dead_letters
         )
         deliveries = [Delivery.of(record) for record in records]
-        try:
-            work = dict(self._take(deliveries, invocation))
-        except Unavailable:
-            self._parallel(lambda delivery: self._leave(invocation, delivery, Left()), deliveries)
-            left = deliveries
-        else:
-            in_order = sorted(deliveries, key=lambda delivery: delivery in work and work[delivery].goes_last(delivery))
-            done = self._parallel(lambda delivery: self._is_done(delivery, work.get(delivery), invocation), in_order)
-            left = [delivery for delivery, is_done in zip(in_order, done, strict=True) if not is_done]
+        work = dict(self._take(deliveries, invocation))
+        in_order = sorted(deliveries, key=lambda delivery: delivery in work and work[delivery].goes_last(delivery))
+        done = self._parallel(lambda delivery: self._is_done(delivery, work.get(delivery), invocation), in_order)
+        left = [delivery for delivery, is_done in zip(in_order, done, strict=True) if not is_done]
         self._metrics.flush()
         return [delivery.message_id for delivery in left]
 
@@ -146,9 +151,9 @@ class Runner:
             if not of_kind:
                 continue
             try:
-                work = handler.take(of_kind, invocation)
+                work: Work = handler.take(of_kind, invocation)
             except Unavailable:
-                raise
+                work = _Away()
             except Exception:  # a bug that one message meets must not bring back its neighbours
                 log.exception("messages could not be handled together")
                 work = handler.take_each(invocation)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
+from chalicelib.jobs.errors import Unavailable
 from chalicelib.runner.ends import Done, End, Left
 from chalicelib.runner.invocation import Delivery, Invocation, Runner
 from chalicelib.storage import queue
@@ -74,3 +75,20 @@ def test_a_kind_without_a_handler_is_left(w: World, greetings: Greetings) -> Non
     w.service.queue.send([Greeting("Ada")])
     assert len(w.run()) == 1
     assert greetings.greeted == []
+
+
+def test_a_kind_that_cannot_be_worked_on_leaves_the_others(w: World, greetings: Greetings) -> None:
+    """What one kind has begun for its messages is not given up because another's needs are away."""
+    w.submit(URL)
+    w.service.queue.send([Greeting("Ada")])
+
+    def away(**_: Any) -> None:
+        raise Unavailable("the table is away")
+
+    events = w.clients["dynamodb"].meta.events
+    events.register("before-call.dynamodb.BatchGetItem", away, unique_id="away")
+    left = w.run()
+    events.unregister("before-call.dynamodb.BatchGetItem", unique_id="away")
+    (message,) = left
+    assert isinstance(Message.parse(message["body"]), FetchMessage)
+    assert greetings.greeted == ["Ada"]
