@@ -38,6 +38,7 @@ from chalicelib.storage.queue import MAX_VISIBILITY_SECONDS, FetchMessage
 from chalicelib.storage.table import Table
 from chalicelib.wiring import Outside
 from local_stack import resources
+from tests import emulated
 
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 SECOND = 1000
@@ -352,17 +353,19 @@ class World:
 @functools.cache
 def _clients(endpoint: str) -> dict[str, Any]:
     """Made once: moto answers them in whatever world is open."""
+    emulated.quicken()
     session = boto3.session.Session()
     once: Any = {"total_max_attempts": 1}  # a fault that a test makes is seen, not repaired
 
     def client(service: Any, signature: str | None = None) -> Any:
+        config = BotoConfig(retries=once, signature_version=signature)
         made = session.client(
             service,
             region_name=REGION,
             endpoint_url=endpoint or None,
             aws_access_key_id="test",
             aws_secret_access_key="test",
-            config=BotoConfig(retries=once, signature_version=signature),
+            config=config if endpoint else emulated.quick(config, service),
         )
         calls.refuse_cut_answers(made)
         return made

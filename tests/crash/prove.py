@@ -15,8 +15,8 @@ from local_stack import emulator, sockets
 from tests.faults import long
 
 ROOT = Path(__file__).parent.parent.parent
-ON_MOTO = {"PROVE_ORDERS": "25", "PROVE_DEATHS": "16", "PROVE_MODELS": "25", "PROVE_STEPS": "40"}
-ON_MINISTACK = {"PROVE_ORDERS": "50", "PROVE_DEATHS": "32", "PROVE_MODELS": "40", "PROVE_STEPS": "50"}
+ON_MOTO = {"DEPTH": "full", "PROVE_ORDERS": "25", "PROVE_DEATHS": "16", "PROVE_MODELS": "25", "PROVE_STEPS": "40"}
+ON_MINISTACK = {"DEPTH": "full", "PROVE_ORDERS": "50", "PROVE_DEATHS": "32", "PROVE_MODELS": "40", "PROVE_STEPS": "50"}
 
 
 def prove(name: str, depth: Mapping[str, str], **extra: str) -> tuple[int, str]:

@@ -14,12 +14,13 @@ import pytest
 from tests.crash.invariants import check, check_clean, settle
 from tests.crash.scenarios import PAIRS, Scenario, stage
 from tests.crash.stepping import DEATHS, Conductor, Fault, Schedules, Side, replay
+from tests.depth import depth
 from tests.world import World
 
-# `make prove` raises these.
-MOST_ORDERS = int(os.environ.get("PROVE_ORDERS", "25"))  # of a scenario: beyond it as many are drawn
+# `make prove` raises these beyond `make check`.
+MOST_ORDERS = depth(3, 25, "PROVE_ORDERS")  # of a scenario: beyond it as many are drawn
 SEED = int(os.environ.get("PROVE_SEED", "1"))
-MOST_DEATHS = int(os.environ.get("PROVE_DEATHS", "8"))  # of a scenario
+MOST_DEATHS = depth(1, 8, "PROVE_DEATHS")  # of a scenario
 ORDER = os.environ.get("PROVE_ORDER", "")  # one order, as a failure printed it
 DEATH = os.environ.get("PROVE_DEATH", "")  # and who died in it, if anybody did
 
