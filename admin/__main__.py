@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import sys
 import time
@@ -12,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from admin import arguments, table
+from admin.errors import AdminError
 from admin.quotas import Quota, Quotas
 from admin.table import Place
 from admin.tokens import DAY_MS, Tokens
@@ -34,6 +36,7 @@ def main(
     random_hex: Callable[[int], str] = secrets.token_hex,
 ) -> None:
     """Do one command; what is wrong or refused is said in one line, with status 1."""
+    logging.getLogger("fetch_queue").addHandler(logging.NullHandler())  # what is wrong is said in a line, and once
     try:
         typed = arguments.parser().parse_args(given)
         with opened(typed.stage) as place:
@@ -41,8 +44,8 @@ def main(
                 stage=typed.stage,
                 place=place,
                 now=clock(),
-                tokens=Tokens(place.client, place.table_name, clock=clock, random_hex=random_hex),
-                quotas=Quotas(place.client, place.table_name),
+                tokens=Tokens(place.rows, clock=clock, random_hex=random_hex),
+                quotas=Quotas(place.rows),
             )
             match typed.command:
                 case "token create":
@@ -57,7 +60,7 @@ def main(
                     command.quota_show(typed)
                 case "quota set":
                     command.quota_set(typed)
-    except DeploymentError as error:
+    except (AdminError, DeploymentError) as error:
         sys.exit(f"Fetch Queue: {error}")
     except KeyboardInterrupt:
         sys.exit("Fetch Queue: ended before it was done; token list and quota show say how things are")
@@ -124,7 +127,7 @@ class Command:
         """Give a token another end, or none."""
         expires_at = typed.at if typed.at is not None else self._expires_at(typed.in_days)
         if expires_at is not None and not self.now < expires_at <= self.now + arguments.MOST_DAYS * DAY_MS:
-            raise DeploymentError(
+            raise AdminError(
                 f"--at must be later than now, by {arguments.MOST_DAYS} days at most; to end a token now: token revoke"
             )
         token = self.tokens.expire(typed.id, expires_at)
@@ -139,7 +142,7 @@ class Command:
         """Set limits, and show them."""
         limits = {span: getattr(typed, span) for span in Span if span in typed}
         if not limits:
-            raise DeploymentError("nothing to set: give --per-minute, --per-day or both")
+            raise AdminError("nothing to set: give --per-minute, --per-day or both")
         self._show(typed.tenant, self.quotas.change(typed.tenant, limits))
         print(f"It takes effect {WITHIN}.")
         if self.stage == DEV and typed.tenant == LOCAL_TENANT:

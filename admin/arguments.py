@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NoReturn
 
+from admin.errors import AdminError
 from chalicelib.jobs import access
 from chalicelib.jobs.access import LOCAL_TENANT, SECRET_BYTES, UNLIMITED, Span
-from deployment.errors import DeploymentError
 
 LONGEST_NAME = 100
 MOST_DAYS = 36_500
@@ -19,11 +19,11 @@ MOST_URLS = 1_000_000_000
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises DeploymentError for what it cannot take, instead of ending the process with a page of usage."""
+    """Raises AdminError for what it cannot take, instead of ending the process with a page of usage."""
 
     def error(self, message: str) -> NoReturn:
         """Say it in a line."""
-        raise DeploymentError(f"{' '.join(message.split())} (see: {self.prog} --help)")
+        raise AdminError(f"{' '.join(message.split())} (see: {self.prog} --help)")
 
 
 def parser() -> Parser:

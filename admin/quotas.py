@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from admin.errors import one_line
 from chalicelib.jobs.access import Limits, Span, Usage
 from chalicelib.storage import items
-from deployment.account import said_in_a_line
+from chalicelib.storage.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +28,15 @@ class Quota:
 
 
 class Quotas:
-    """The quotas in a table. Raises DeploymentError where DynamoDB refuses or does not answer."""
+    """The quotas in a table. Raises AdminError where DynamoDB refuses or does not answer."""
 
-    def __init__(self, client: Any, table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def quota(self, tenant: str) -> Quota:
         """A tenant's quota; an empty one where it has none."""
-        with said_in_a_line("reading the quota"):
-            answer = self._client.get_item(TableName=self._table_name, Key=_key(tenant), ConsistentRead=True)
-        return _as_quota(answer.get("Item", {}))
+        with one_line("reading the quota"):
+            return _as_quota(self._rows.get(items.quota_key(tenant)) or {})
 
     def change(self, tenant: str, limits: Mapping[Span, int | None]) -> Quota:
         """Set a tenant's own limits, at least one; None takes one away. Returns the quota as it then is."""
@@ -46,16 +45,11 @@ class Quotas:
         removes = ", ".join(f"{span}_limit" for span in limits if span not in own)
         clauses = [f"{verb} {paths}" for verb, paths in (("SET", sets), ("REMOVE", removes)) if paths]
         values = {f":{span}": limit for span, limit in own.items()}
-        request: dict[str, Any] = {"UpdateExpression": " ".join(clauses), "ReturnValues": "ALL_NEW"}
+        update: dict[str, Any] = {"UpdateExpression": " ".join(clauses)}
         if values:
-            request["ExpressionAttributeValues"] = items.encode_item(values)
-        with said_in_a_line("changing the quota"):
-            answer = self._client.update_item(TableName=self._table_name, Key=_key(tenant), **request)
-        return _as_quota(answer["Attributes"])
-
-
-def _key(tenant: str) -> items.Item:
-    return {"pk": {"S": items.quota_key(tenant)}}
+            update["ExpressionAttributeValues"] = items.encode_item(values)
+        with one_line("changing the quota"):
+            return _as_quota(self._rows.change(items.quota_key(tenant), update)[1])
 
 
 def _as_quota(item: items.Item) -> Quota:

@@ -7,16 +7,16 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 
+from admin.errors import AdminError, one_line
 from chalicelib.settings import DEV, STAGES
 from chalicelib.storage.calls import refuse_cut_answers
-from deployment.account import connect, said_in_a_line
-from deployment.errors import DeploymentError
+from chalicelib.storage.rows import Rows
+from deployment.account import connect
 from deployment.parameters import CHALICE
 from deployment.stack import Stack, name_of
 from local_stack import api, emulator, environment, sockets
@@ -29,34 +29,33 @@ _OUTPUTS = ("TableName", "URL")
 class Place:
     """Where a stage keeps its tokens and quotas, and where its API is."""
 
-    client: Any  # of DynamoDB
-    table_name: str
+    rows: Rows
     api_url: str
 
 
 @contextmanager
 def opened(stage: str) -> Iterator[Place]:
-    """The place of a stage, for a while. Raises DeploymentError where there is none, or it cannot be reached."""
+    """The place of a stage, for a while. Raises AdminError where there is none, or it cannot be reached."""
     if stage not in STAGES:
-        raise DeploymentError(f"there is no stage {stage!r}; there are: {', '.join(STAGES)}")
+        raise AdminError(f"there is no stage {stage!r}; there are: {', '.join(STAGES)}")
     if stage != DEV:
         yield _deployed(stage)
         return
     variables, api_url = of_dev(os.environ)
     with environment.applied(variables):
         if not emulator.answers(variables["AWS_ENDPOINT_URL"]):
-            raise DeploymentError(
+            raise AdminError(
                 f"nothing answers at {variables['AWS_ENDPOINT_URL']}, where stage dev has its emulator; start it: "
                 "make run (where it runs on another port: EMULATOR_PORT=...)"
             )
-        yield Place(client=_client(None), table_name=variables["TABLE_NAME"], api_url=api_url)
+        yield Place(rows=_rows(None, variables["TABLE_NAME"]), api_url=api_url)
 
 
 def of_dev(given: Mapping[str, str]) -> tuple[dict[str, str], str]:
     """The environment of a process of stage dev, and the API's URL. Nothing of a person's own AWS configuration is
     left in it.
 
-    Raises DeploymentError when EMULATOR_PORT or PORT is no port.
+    Raises AdminError when EMULATOR_PORT or PORT is no port.
     """
     config = json.loads((CHALICE / "config.json").read_text(encoding="utf-8"))
     listed: dict[str, str] = config["stages"][DEV]["environment_variables"]
@@ -65,7 +64,7 @@ def of_dev(given: Mapping[str, str]) -> tuple[dict[str, str], str]:
         port = environment.number(given, "EMULATOR_PORT", usual.port or 0, sockets.HIGHEST_PORT)
         api_port = environment.number(given, "PORT", api.DEFAULT_PORT, sockets.HIGHEST_PORT)
     except StackError as error:
-        raise DeploymentError(str(error)) from error
+        raise AdminError(str(error)) from error
     endpoint = f"{usual.scheme}://{usual.hostname}:{port}"
     variables = environment.scrubbed(given, endpoint) | listed | {"AWS_ENDPOINT_URL": endpoint}
     return variables, f"http://{environment.HOST}:{api_port}"
@@ -76,17 +75,17 @@ def _deployed(stage: str) -> Place:
     stack = Stack(account, name_of(stage), report=lambda _: None)
     outputs = stack.outputs
     if not outputs.keys() >= set(_OUTPUTS):
-        raise DeploymentError(
+        raise AdminError(
             f"there is no deployed stack {stack.name} in account {account.number}, region {account.region}; "
             f"deploy it: make deploy STAGE={stage}"
         )
-    return Place(client=_client(account.region), table_name=outputs["TableName"], api_url=outputs["URL"])
+    return Place(rows=_rows(account.region, outputs["TableName"]), api_url=outputs["URL"])
 
 
-def _client(region: str | None) -> Any:
-    """A client of DynamoDB; its region is the environment's where none is given."""
+def _rows(region: str | None, table_name: str) -> Rows:
+    """The rows of a table; its region is the environment's where none is given."""
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 5})
-    with said_in_a_line("opening the table"):
+    with one_line("opening the table"):
         client = boto3.session.Session().client("dynamodb", region_name=region, config=config)
     refuse_cut_answers(client)
-    return client
+    return Rows(client, table_name)

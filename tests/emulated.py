@@ -24,7 +24,7 @@ class _AsSpelled(XFormedAttributePicker):
 
 def quicken() -> None:
     """Call this before the first request to moto."""
-    moto.core.responses.XFormedAttributePicker = _AsSpelled  # type: ignore[misc]
+    moto.core.responses.XFormedAttributePicker = _AsSpelled  # type: ignore[attr-defined]
 
 
 def quick(config: Config, service: str) -> Config:

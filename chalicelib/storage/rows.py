@@ -81,15 +81,12 @@ class Rows:
 
     def change(self, key: str, members: Mapping[str, Any]) -> tuple[bool, items.Item]:
         """Make an update, and give the item as it then is; False and the item as it is where a condition refused it."""
+        returns = {"ReturnValues": "ALL_NEW"}
+        if "ConditionExpression" in members:
+            returns["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
 
         def send(_: str) -> Any:
-            return self._client.update_item(
-                TableName=self._name,
-                Key={"pk": {"S": key}},
-                **members,
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
+            return self._client.update_item(TableName=self._name, Key={"pk": {"S": key}}, **members, **returns)
 
         made = carry_out(self.patience, "a write to the table", send)
         if isinstance(made, Refusal):

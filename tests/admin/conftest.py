@@ -11,6 +11,7 @@ import pytest
 
 from admin.__main__ import main
 from admin.table import Place
+from chalicelib.storage.rows import Rows
 from tests.world import World, world
 
 API = "http://127.0.0.1:8000"
@@ -34,7 +35,7 @@ class Admin:
 
     def __call__(self, *typed: str, stage: str = "prod") -> Said:
         """`python -m admin --stage prod ...`, which may fail."""
-        place = Place(client=self.w.clients["dynamodb"], table_name=self.w.names["TABLE_NAME"], api_url=API)
+        place = Place(rows=rows(self.w), api_url=API)
         status, last = 0, ""
         try:
             main(
@@ -67,6 +68,11 @@ class Admin:
         status = self.w.request("GET", "/jobs/none", headers=headers).status_code
         assert status in (401, 404)
         return status == 404
+
+
+def rows(w: World) -> Rows:
+    """The table's rows, written again without pauses."""
+    return Rows(w.clients["dynamodb"], w.names["TABLE_NAME"], patience=w.outside.patience)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 
 from admin import table
 from admin.__main__ import main
+from admin.errors import AdminError
 from chalicelib.settings import Settings
-from deployment.errors import DeploymentError
 from deployment.parameters import PROJECT
 from local_stack import environment, resources
 from tests.admin.conftest import Admin, id_of
@@ -279,7 +279,7 @@ def test_a_stage_that_is_not_deployed(outputs: dict[str, str] | None) -> None:
     with world() as w:
         if outputs:
             stack(w, outputs)
-        with pytest.raises(DeploymentError) as raised, table.opened("prod"):
+        with pytest.raises(AdminError) as raised, table.opened("prod"):
             pass
     assert str(raised.value) == (
         "there is no deployed stack fetch-queue-prod in account 123456789012, region us-east-1; "
@@ -289,7 +289,7 @@ def test_a_stage_that_is_not_deployed(outputs: dict[str, str] | None) -> None:
 
 def test_an_unknown_stage() -> None:
     """What stages there are."""
-    with pytest.raises(DeploymentError) as raised, table.opened("production"):
+    with pytest.raises(AdminError) as raised, table.opened("production"):
         pass
     assert str(raised.value) == "there is no stage 'production'; there are: dev, prod"
 

@@ -1,0 +1,39 @@
+"""What ends a command of the operator's: a sentence for the person who typed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.jobs.errors import Unavailable
+from deployment.account import said_in_a_line
+from deployment.errors import DeploymentError
+
+
+class AdminError(Exception):
+    """Something was typed wrong, is not there, or was refused; the text is one line and says what to do."""
+
+
+@contextmanager
+def one_line(doing: str) -> Iterator[None]:
+    """Turn what DynamoDB and its driver say no with into an AdminError."""
+    try:
+        with said_in_a_line(doing), _drivers_own():
+            yield
+    except Unavailable as error:
+        raise AdminError(f"{doing} failed: {error}; try again") from error
+    except DeploymentError as error:
+        raise AdminError(str(error)) from error
+
+
+@contextmanager
+def _drivers_own() -> Iterator[None]:
+    """The driver's error says more than the `Unavailable` that it became: AccessDenied, for one."""
+    try:
+        yield
+    except Unavailable as error:
+        if isinstance(error.__cause__, (ClientError, BotoCoreError)):
+            raise error.__cause__ from None
+        raise
