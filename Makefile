@@ -35,8 +35,7 @@ screenshots: $(INSTALLED) ## make the README's pictures of the page anew (needs 
 
 .PHONY: test
 test: $(INSTALLED) ## all tests but the browser's: first those without an emulator, then those with one
-	$(RUN) -m pytest --ignore=tests/crash
-	$(RUN) -m pytest $(PROOF)
+	$(RUN) -m pytest
 	$(RUN) -m pytest -m "emulator and not browser"
 
 .PHONY: browser
@@ -44,12 +43,12 @@ browser: $(INSTALLED) ## try the page in a browser (needs Debian's package chrom
 	$(RUN) -m pytest -m browser
 
 .PHONY: check
-check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator, with their coverage
+check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator, each search whole, with their coverage
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest --cov --cov-report=term --cov-fail-under=90 --ignore=tests/crash
-	$(RUN) -m pytest $(PROOF)
+	DEPTH=full $(RUN) -m pytest --cov --cov-report=term --cov-fail-under=90 --ignore=tests/crash
+	DEPTH=full $(RUN) -m pytest $(PROOF)
 
 .PHONY: prove
 prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on two emulators (three quarters of an hour)
