@@ -47,7 +47,7 @@ def test_states_and_error_types() -> None:
     """Each status and each type of failure is explained."""
     text = section("States")
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(Status)
-    sentence = text[text.index("`error.type` is one of") : text.index("Tried again")]
+    sentence = text[text.index("`error.type` is one of") : text.index("Retried")]
     assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(ErrorType)
 
 

@@ -30,6 +30,15 @@ def test_every_stage_has_values() -> None:
     assert set(STAGES_TO_DEPLOY) == set(STAGES) - {"dev"}
 
 
+def test_what_is_listed_for_prod_is_the_default() -> None:
+    """So that a default that is changed is changed there too. Who deploys with other values changes this test, too."""
+    listed = json.loads((CHALICE / "parameters-prod.json").read_text())
+    defaults = Settings().stack_parameters
+    shared = listed.keys() & defaults.keys()
+    assert len(shared) > 10
+    assert {name: str(listed[name]) for name in shared} == {name: defaults[name] for name in shared}
+
+
 def test_what_follows_is_computed(tmp_path: Path) -> None:
     """From the stage's own values, as the settings compute it."""
     write(tmp_path, MaxAttempts=2, RetentionDays=3, QueueRetentionDays=4, DeadLetterRetentionDays=6)
