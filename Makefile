@@ -47,6 +47,9 @@ check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator,
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	$(RUN) -m deno fmt --check
+	$(RUN) -m deno lint
+	$(RUN) -m deno check chalicelib
 	DEPTH=full $(RUN) -m pytest --cov --cov-report=term --cov-fail-under=90 --ignore=tests/crash
 	DEPTH=full $(RUN) -m pytest $(PROOF)
 
@@ -100,6 +103,8 @@ e2e: $(INSTALLED) ## deploy the package to an emulator and use it through API Ga
 format: $(INSTALLED) ## put the code into the project's format
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
+	$(RUN) -m deno fmt
+	$(RUN) -m deno lint --fix
 
 .PHONY: clean
 clean: ## remove the environments and what tools left behind

@@ -1,4 +1,4 @@
-"""The web page: one file with its script and style in it, and the policy that lets only these run."""
+"""The web page: served as one file with its script and style in it, and the policy that lets only these run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = '<meta name="api-prefix" content="">'  # where the page is told what stands before the API's paths
+SCRIPT = "<script></script>"  # where the page has its script
+MODULES = ("page_logic.js", "page.js")  # which become the script; each imports from those before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,18 @@ def page(prefix: str, results_origin: str) -> Page:
 
 @functools.cache
 def _read() -> tuple[str, str, str]:
-    text = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    text = _file("page.html").replace(SCRIPT, SCRIPT.replace("><", f">\n{_script()}<"))
     return text, _hashes("script", text), _hashes("style", text)
+
+
+def _script() -> str:
+    """The modules as one script, in which all names are in scope: nothing is imported or exported any more."""
+    modules = "\n".join(_file(name) for name in MODULES)
+    return '"use strict";\n\n' + re.sub(r"^(export |import [^;]*;\n)", "", modules, flags=re.MULTILINE)
+
+
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _hashes(element: str, text: str) -> str:
