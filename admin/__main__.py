@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from admin import arguments, table
 from admin.errors import AdminError
 from admin.quotas import Quota, Quotas
-from admin.table import Place
+from admin.table import OpenedStage
 from admin.tokens import DAY_MS, Tokens
 from chalicelib.api.render import timestamp
 from chalicelib.jobs.access import LOCAL_TENANT, UNLIMITED, Span, Token
@@ -31,7 +31,7 @@ _MINUTE_MS = 60 * 1000
 def main(
     given: Sequence[str] | None = None,
     *,
-    opened: Callable[[str], AbstractContextManager[Place]] = table.opened,
+    opened: Callable[[str], AbstractContextManager[OpenedStage]] = table.opened,
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     random_hex: Callable[[int], str] = secrets.token_hex,
 ) -> None:
@@ -71,7 +71,7 @@ class Command:
     """The commands: each makes one call and prints its answer."""
 
     stage: str
-    place: Place
+    place: OpenedStage
     now: int
     tokens: Tokens
     quotas: Quotas

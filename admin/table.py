@@ -26,7 +26,7 @@ _OUTPUTS = ("TableName", "URL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class OpenedStage:
     """Where a stage keeps its tokens and quotas, and where its API is."""
 
     rows: Rows
@@ -34,7 +34,7 @@ class Place:
 
 
 @contextmanager
-def opened(stage: str) -> Iterator[Place]:
+def opened(stage: str) -> Iterator[OpenedStage]:
     """The place of a stage, for a while. Raises AdminError where there is none, or it cannot be reached."""
     if stage not in STAGES:
         raise AdminError(f"there is no stage {stage!r}; there are: {', '.join(STAGES)}")
@@ -48,7 +48,7 @@ def opened(stage: str) -> Iterator[Place]:
                 f"nothing answers at {variables['AWS_ENDPOINT_URL']}, where stage dev has its emulator; start it: "
                 "make run (where it runs on another port: EMULATOR_PORT=...)"
             )
-        yield Place(rows=_rows(None, variables["TABLE_NAME"]), api_url=api_url)
+        yield OpenedStage(rows=_rows(None, variables["TABLE_NAME"]), api_url=api_url)
 
 
 def of_dev(given: Mapping[str, str]) -> tuple[dict[str, str], str]:
@@ -70,7 +70,7 @@ def of_dev(given: Mapping[str, str]) -> tuple[dict[str, str], str]:
     return variables, f"http://{environment.HOST}:{api_port}"
 
 
-def _deployed(stage: str) -> Place:
+def _deployed(stage: str) -> OpenedStage:
     account = connect()
     stack = Stack(account, name_of(stage), report=lambda _: None)
     outputs = stack.outputs
@@ -79,7 +79,7 @@ def _deployed(stage: str) -> Place:
             f"there is no deployed stack {stack.name} in account {account.number}, region {account.region}; "
             f"deploy it: make deploy STAGE={stage}"
         )
-    return Place(rows=_rows(account.region, outputs["TableName"]), api_url=outputs["URL"])
+    return OpenedStage(rows=_rows(account.region, outputs["TableName"]), api_url=outputs["URL"])
 
 
 def _rows(region: str | None, table_name: str) -> Rows:

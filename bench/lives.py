@@ -26,7 +26,7 @@ from botocore.config import Config
 from chalice.app import Chalice
 from chalice.local import LambdaEventConverter, RouteMatcher
 
-from bench.units import Meter, Tally
+from bench.units import Tally, UnitCounter
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.outcome import Failure, Fetched, Sink
@@ -180,7 +180,7 @@ class Bench:
     """A world, its meter, and URLs to ask it for."""
 
     world: World
-    meter: Meter
+    meter: UnitCounter
     urls: Urls
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:
@@ -285,7 +285,7 @@ def opened(endpoint: str, urls: Urls, settings: Mapping[str, Any] = MappingProxy
             aws_access_key_id=KEY,
             aws_secret_access_key=KEY,
         )
-        yield Bench(w, Meter(w, look), urls)
+        yield Bench(w, UnitCounter(w, look), urls)
 
 
 @contextmanager

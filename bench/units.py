@@ -123,7 +123,7 @@ class _Written:
     gone: bool = False
 
 
-class Meter(logging.Handler):
+class UnitCounter(logging.Handler):
     """Counts what a world asks of AWS, through botocore's events; and what it logs.
 
     It remembers how large each item is. Of an item that was written uncounted it knows nothing, and takes it as new.

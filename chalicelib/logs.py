@@ -16,7 +16,7 @@ _ids: ContextVar[Mapping[str, object]] = ContextVar("ids", default={})  # noqa: 
 
 
 @contextmanager
-def about(**ids: object) -> Iterator[None]:
+def log_context(**ids: object) -> Iterator[None]:
     """Put these ids on every line that this thread logs inside the block."""
     before = _ids.set({**_ids.get(), **ids})
     try:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from local_stack import environment
 from local_stack.errors import StackError
-from local_stack.stack import KNOWN, Options, Stack
+from local_stack.stack import KNOWN, LocalStack, Options
 
 _WATCH_SECONDS = 0.1
 
@@ -28,7 +28,7 @@ def main() -> None:
         signal.signal(number, signal.default_int_handler)
     try:
         environment.refuse_misspelt(arguments.makeflags, KNOWN)
-        stack = Stack(os.environ, Options.from_environment(os.environ), _say)
+        stack = LocalStack(os.environ, Options.from_environment(os.environ), _say)
     except StackError as error:
         sys.exit(f"Fetch Queue: {error}")
     try:
@@ -45,7 +45,7 @@ def main() -> None:
         raise
 
 
-def _run(stack: Stack, ready_file: Path | None) -> NoReturn:
+def _run(stack: LocalStack, ready_file: Path | None) -> NoReturn:
     stack.start()
     if ready_file is not None:
         stack.write(ready_file)
@@ -56,14 +56,14 @@ def _run(stack: Stack, ready_file: Path | None) -> NoReturn:
         time.sleep(_WATCH_SECONDS)
 
 
-def _end(stack: Stack) -> None:
+def _end(stack: LocalStack) -> None:
     # A second Ctrl-C ends the launcher here and now; the children end with it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     stack.end()
 
 
-def _welcome(stack: Stack) -> str:
+def _welcome(stack: LocalStack) -> str:
     workers = ", ".join(str(pid) for pid in stack.worker_pids)
     return f"""\
 Fetch Queue is ready. Ctrl-C ends it.
@@ -82,7 +82,7 @@ In another shell: submit a URL, read the job's status, read the result.
 """
 
 
-def _access(stack: Stack) -> str:
+def _access(stack: LocalStack) -> str:
     if stack.variables.get("REQUIRE_TOKENS") == "1":
         return 'closed: make admin DO="token create" gives a token'
     return "stage dev: open without a token, so it answers this machine only"

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from local_stack.errors import StackError
-from local_stack.stack import Options, Stack
+from local_stack.stack import LocalStack, Options
 
 _WIDTH = 150  # JSON that fits into a line is shown in one
 _FINISH_SECONDS = 30.0
@@ -30,7 +30,7 @@ class NotAsPromised(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """An HTTP answer."""
 
     status: int
@@ -43,7 +43,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
+def ask(method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None) -> HttpAnswer:
     """One request, with redirects followed and no proxy between; errors are answers too."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, dict(headers or {}), method=method)
@@ -52,13 +52,13 @@ def ask(method: str, url: str, body: object = None, headers: Mapping[str, str] |
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=30) as response:
-            return Answer(response.status, response.headers, response.read())
+            return HttpAnswer(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, error.headers, error.read())
+            return HttpAnswer(error.code, error.headers, error.read())
 
 
-def show(title: str, answer: Answer, method: str, url: str, body: object = None, *, follow: bool = False) -> None:
+def show(title: str, answer: HttpAnswer, method: str, url: str, body: object = None, *, follow: bool = False) -> None:
     """Print a request as a person would type it, and its answer."""
     words = ["curl", *(["-L"] if follow else []), *(["-X", method] if method == "DELETE" else [])]
     if body is not None:
@@ -103,7 +103,7 @@ def expect(holds: bool, promise: str) -> None:
         raise NotAsPromised(f"it should be that {promise}, and it is not")
 
 
-def play(stack: Stack) -> None:
+def play(stack: LocalStack) -> None:
     """Submit, poll, read, delete."""
     api, site = stack.api_url, stack.site_url
     hello = f"{site}/hello.txt"
@@ -157,7 +157,7 @@ def main() -> None:
     """Start a stack on free ports, play, end it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    stack = Stack(os.environ, Options(port=0, emulator_port=0, site_port=0), print, quiet=True)
+    stack = LocalStack(os.environ, Options(port=0, emulator_port=0, site_port=0), print, quiet=True)
     began = time.monotonic()
     try:
         stack.start()

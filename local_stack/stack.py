@@ -56,7 +56,7 @@ class Options:
         )
 
 
-class Stack:
+class LocalStack:
     """Everything that runs. `end` may be called at any time, and after any failure."""
 
     def __init__(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.logs import JsonFormatter, about
+from chalicelib.logs import JsonFormatter, log_context
 from tests.world import World, failure
 
 URL = "https://example.com/"
@@ -47,7 +47,7 @@ def test_every_line_says_which_job(w: World, lines: list[dict[str, object]]) -> 
 def test_ids_end_with_their_block(lines: list[dict[str, object]]) -> None:
     """A line after it is about nothing any more."""
     log = logging.getLogger("fetch_queue.test")
-    with about(job_id="a"), about(fetch_id="b"):
+    with log_context(job_id="a"), log_context(fetch_id="b"):
         log.info("in")
     log.info("out")
     assert (lines[0]["job_id"], lines[0]["fetch_id"]) == ("a", "b")

@@ -52,7 +52,7 @@ def rate_limit(quota: Quota | None) -> dict[str, str]:
         return {}
     limits = access.in_order(quota.limits)
     policy = ", ".join(f'"{span}";q={limit};w={span.seconds}' for span, limit in limits)
-    state = ", ".join(f'"{span}";r={quota.left(span)};t={span.seconds_left(quota.now)}' for span, _ in limits)
+    state = ", ".join(f'"{span}";r={quota.remaining(span)};t={span.seconds_left(quota.now)}' for span, _ in limits)
     return {"RateLimit-Policy": policy, "RateLimit": state}
 
 

@@ -15,7 +15,7 @@ from chalicelib.api import parameters, problems
 from chalicelib.api.examples import EXAMPLES
 from chalicelib.api.parameters import AnswerHeader
 from chalicelib.api.problems import CONTENT_TYPE, TYPE_BASE, Kind
-from chalicelib.api.route import JSON, Answer, Route
+from chalicelib.api.route import JSON, GoodAnswer, Route
 from chalicelib.api.types import BatchRequest, JobRequest, Problem
 
 Schema = dict[str, Any]
@@ -102,7 +102,7 @@ def _answers(route: Route) -> Schema:
     return {str(status): _answer(answer) for status, answer in route.answers.items()}
 
 
-def _answer(answer: Answer) -> Schema:
+def _answer(answer: GoodAnswer) -> Schema:
     described: Schema = {"description": answer.says}
     if answer.headers:
         described["headers"] = _headers(answer.headers)

@@ -57,7 +57,7 @@ def _quota_exceeded(error: errors.QuotaExceeded) -> ProblemError:
     if error.always:
         detail = f"{error.urls} URLs are more than the {limit} that you may submit in a {error.span}. Split them."
         return problems.at("/urls", detail)
-    wait, left = error.span.seconds_left(error.quota.now), error.quota.left(error.span)
+    wait, left = error.span.seconds_left(error.quota.now), error.quota.remaining(error.span)
     return ProblemError(
         problems.QUOTA_EXCEEDED,
         f"You may submit {limit} URLs a {error.span} and {left} of them {'is' if left == 1 else 'are'} left; "

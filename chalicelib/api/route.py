@@ -58,7 +58,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class GoodAnswer:
     """What a good answer is."""
 
     says: str
@@ -79,5 +79,5 @@ class Route:
     headers: Sequence[Parameter[Any]] = ()  # of the request, those that have a meaning here
     public: bool = False  # answers without a token
     body: type[msgspec.Struct] | None = None
-    answers: Mapping[int, Answer] = field(default_factory=dict)
+    answers: Mapping[int, GoodAnswer] = field(default_factory=dict)
     problems: Sequence[Kind] = ()  # those of its own; `openapi` adds those that every route has

@@ -10,7 +10,7 @@ from chalice.app import Response
 
 from chalicelib.api import page, parameters, problems, requests, result
 from chalicelib.api.headers import rate_limit
-from chalicelib.api.route import JSON, Answer, Call, Route
+from chalicelib.api.route import JSON, Call, GoodAnswer, Route
 from chalicelib.api.types import (
     BatchAccepted,
     BatchRequest,
@@ -34,8 +34,8 @@ def create_jobs(call: Call) -> Response:
     key = call.get(parameters.IDEMPOTENCY_KEY)
     accepted = submit.submit_job(call.service, call.access, body.url, key)
     location = call.render.job_path(accepted.job.job.id)
-    about = {"Location": location, **_job_poll(accepted.job), **rate_limit(accepted.quota)}
-    return _json(202, call.render.job(accepted.job), about)
+    answer_headers = {"Location": location, **_job_poll(accepted.job), **rate_limit(accepted.quota)}
+    return _json(202, call.render.job(accepted.job), answer_headers)
 
 
 def create_batch(call: Call) -> Response:
@@ -54,10 +54,10 @@ def get_job(call: Call, job_id: str) -> Response:
     asked, preferred = call.get(parameters.WAIT), call.get(parameters.PREFER)
     seconds = min(asked if asked is not None else preferred or 0, call.api.most_wait)
     shown = read.await_job(call.service, call.tenant, job_id, seconds)
-    about = _job_poll(shown)
+    answer_headers = _job_poll(shown)
     if asked is None and seconds:
-        about["Preference-Applied"] = f"wait={seconds}"
-    return _json(200, call.render.job(shown), about)
+        answer_headers["Preference-Applied"] = f"wait={seconds}"
+    return _json(200, call.render.job(shown), answer_headers)
 
 
 def get_result(call: Call, job_id: str) -> Response:
@@ -70,7 +70,7 @@ def get_result(call: Call, job_id: str) -> Response:
         is_known=lambda known: result.matches(if_none_match, known),
         may_be_inline=result.is_one_page,
     )
-    about: dict[str, str | list[str]] = {
+    answer_headers: dict[str, str | list[str]] = {
         "ETag": result.etag_of(found.result),
         "Cache-Control": "private, no-cache",
         # A stranger's HTML must not run as a page of ours.
@@ -79,12 +79,14 @@ def get_result(call: Call, job_id: str) -> Response:
     }
     match found:
         case results.Known():
-            return Response(body="", status_code=304, headers=about)
+            return Response(body="", status_code=304, headers=answer_headers)
         case results.Inline(text=text):
-            return Response(body=text, status_code=200, headers={**about, "Content-Type": found.result.content_type})
+            return Response(
+                body=text, status_code=200, headers={**answer_headers, "Content-Type": found.result.content_type}
+            )
         case results.Elsewhere(url=url):
-            about |= {"Location": url, "Content-Type": "text/plain"}
-            return Response(body="", status_code=303, headers=about)
+            answer_headers |= {"Location": url, "Content-Type": "text/plain"}
+            return Response(body="", status_code=303, headers=answer_headers)
 
 
 def delete_job(call: Call, job_id: str) -> Response:
@@ -108,12 +110,12 @@ def get_batch_results(call: Call, batch_id: str) -> Response:
     found = results.read_links(call.service, call.tenant, batch_id, cursor=cursor)
     views = [call.render.linked(shown, link, found.links_until) for shown, link in found.jobs]
     lines = [msgspec.json.encode(view).decode() + "\n" for view in views]
-    about = {"Content-Type": LINES, "Cache-Control": "no-store"}
+    answer_headers = {"Content-Type": LINES, "Cache-Control": "no-store"}
     if found.next is not None:
-        about["Link"] = f'<{call.render.batch_path(batch_id)}/results?cursor={found.next}>; rel="next"'
+        answer_headers["Link"] = f'<{call.render.batch_path(batch_id)}/results?cursor={found.next}>; rel="next"'
     if not found.finished:
-        about["Retry-After"] = str(_batch_poll(call.service.clock() - found.submitted_at))
-    return _text(200, "".join(lines), about)
+        answer_headers["Retry-After"] = str(_batch_poll(call.service.clock() - found.submitted_at))
+    return _text(200, "".join(lines), answer_headers)
 
 
 def delete_batch(call: Call, batch_id: str) -> Response:
@@ -130,8 +132,8 @@ def get_health(_: Call) -> Response:
 def get_page(call: Call) -> Response:
     """`GET /`: the web page."""
     made = page.page(call.render.prefix, call.service.bucket.origin)
-    about = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", PAGE_POLICY: made.policy}
-    return _text(200, made.text, about)
+    answer_headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", PAGE_POLICY: made.policy}
+    return _text(200, made.text, answer_headers)
 
 
 def get_openapi(call: Call) -> Response:
@@ -153,10 +155,10 @@ SUBMISSION = (
     problems.KEY_REUSED,
     problems.QUOTA_EXCEEDED,
 )
-A_JOB = Answer(says="The job.", body=JobView, headers=(parameters.RETRY_AFTER, parameters.PREFERENCE_APPLIED))
+A_JOB = GoodAnswer(says="The job.", body=JobView, headers=(parameters.RETRY_AFTER, parameters.PREFERENCE_APPLIED))
 TEXT = {"type": "string"}
 BYTES = {"type": "string", "format": "binary"}  # as generators of clients understand it
-GONE = Answer(says="It is gone for good.")
+GONE = GoodAnswer(says="It is gone for good.")
 
 ROUTES = (
     Route(
@@ -166,7 +168,7 @@ ROUTES = (
         headers=(parameters.IDEMPOTENCY_KEY,),
         body=JobRequest,
         answers={
-            202: Answer(
+            202: GoodAnswer(
                 says="The job, which may be finished.",
                 body=JobView,
                 headers=(parameters.LOCATION, parameters.RETRY_AFTER, *QUOTA),
@@ -181,7 +183,7 @@ ROUTES = (
         headers=(parameters.IDEMPOTENCY_KEY,),
         body=BatchRequest,
         answers={
-            202: Answer(
+            202: GoodAnswer(
                 says="The batch.", body=BatchAccepted, headers=(parameters.LOCATION, parameters.RETRY_AFTER, *QUOTA)
             )
         },
@@ -201,13 +203,13 @@ ROUTES = (
         view=get_result,
         headers=(parameters.IF_NONE_MATCH,),
         answers={
-            200: Answer(
+            200: GoodAnswer(
                 says="The bytes as fetched, a short text.", content_type="*/*", schema=BYTES, headers=(parameters.ETAG,)
             ),
-            303: Answer(
+            303: GoodAnswer(
                 says="The bytes are where it says, for a minute.", headers=(parameters.LOCATION, parameters.ETAG)
             ),
-            304: Answer(says="The client has them.", headers=(parameters.ETAG,)),
+            304: GoodAnswer(says="The client has them.", headers=(parameters.ETAG,)),
         },
         problems=(problems.NOT_FINISHED, problems.JOB_FAILED),
     ),
@@ -217,7 +219,9 @@ ROUTES = (
         path="/batches/{batch_id}",
         view=get_batch,
         query=(parameters.CURSOR, parameters.STATUS),
-        answers={200: Answer(says="Counts, and up to 100 jobs.", body=BatchView, headers=(parameters.RETRY_AFTER,))},
+        answers={
+            200: GoodAnswer(says="Counts, and up to 100 jobs.", body=BatchView, headers=(parameters.RETRY_AFTER,))
+        },
     ),
     Route(
         method="GET",
@@ -225,7 +229,7 @@ ROUTES = (
         view=get_batch_results,
         query=(parameters.CURSOR,),
         answers={
-            200: Answer(
+            200: GoodAnswer(
                 says="Up to 100 lines, each a LinkedJobView.",
                 body=LinkedJobView,
                 content_type=LINES,
@@ -240,27 +244,27 @@ ROUTES = (
         path="/health",
         view=get_health,
         public=True,
-        answers={200: Answer(says="It answers.", body=Health)},
+        answers={200: GoodAnswer(says="It answers.", body=Health)},
     ),
     Route(
         method="GET",
         path="/openapi.json",
         view=get_openapi,
         public=True,
-        answers={200: Answer(says="An OpenAPI document.", content_type=JSON, schema={"type": "object"})},
+        answers={200: GoodAnswer(says="An OpenAPI document.", content_type=JSON, schema={"type": "object"})},
     ),
     Route(
         method="GET",
         path="/",
         view=get_page,
         public=True,
-        answers={200: Answer(says="A page for people.", content_type="text/html", schema=TEXT)},
+        answers={200: GoodAnswer(says="A page for people.", content_type="text/html", schema=TEXT)},
     ),
 )
 
 
-def _text(status: int, body: str, about: Mapping[str, str]) -> Response:
-    return Response(body=body, status_code=status, headers={**about})
+def _text(status: int, body: str, answer_headers: Mapping[str, str]) -> Response:
+    return Response(body=body, status_code=status, headers={**answer_headers})
 
 
 def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:

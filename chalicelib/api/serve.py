@@ -55,19 +55,19 @@ def _endpoint(app: Chalice, route: Route, api: Callable[[], Api]) -> Callable[..
         request = app.current_request
         if request is None:
             raise RuntimeError("a route was called outside a request")
-        made = api()
+        ready = api()
         access = PUBLIC
         try:
             if not route.public:
-                access = made.service.gate.admit(headers.bearer(request.headers.get("authorization")))
-            response = route.view(_call(made, route, request, access, path), **path)
+                access = ready.service.gate.admit(headers.bearer(request.headers.get("authorization")))
+            response = route.view(_call(ready, route, request, access, path), **path)
         except Unavailable:
-            response = _unavailable(made)
+            response = _unavailable(ready)
         except FetchQueueError as error:
             refusal = problem_of(error)
             response = _problem(refusal.problem, refusal.headers)
         finally:
-            made.service.metrics.flush()
+            ready.service.metrics.flush()
         _log(route, access, path, response)
         return response
 
@@ -98,8 +98,8 @@ def _log(route: Route, access: Access, path: Mapping[str, str], response: Respon
     """Who did what, should a token have come into wrong hands."""
     if access.token_id is not None or response.status_code == problems.UNAUTHORIZED.status:
         ids = path if access.token_id else {}  # strangers write no log of their own
-        about = {"token_id": access.token_id, "route": f"{route.method} {route.path}", **ids}
-        log.info("request", extra={**about, "status": response.status_code})
+        members = {"token_id": access.token_id, "route": f"{route.method} {route.path}", **ids}
+        log.info("request", extra={**members, "status": response.status_code})
 
 
 def _preflights() -> list[Route]:
@@ -133,13 +133,13 @@ def _guarding(api: Callable[[], Api]) -> Callable[..., Response]:
         """Answer on this machine alone where the service is local, and give every answer its headers."""
         let_in: Mapping[str, str] = {}
         try:
-            made = api()
+            ready = api()
         except Exception:  # settings that do not hold together: what Chalice does for a route, it does not here
             log.exception("the service cannot be made")
             response = _internal()
         else:
-            let_in = headers.cors(made.origins, event.headers.get("origin"), ANSWER_HEADERS)
-            if made.local and not headers.is_loopback(event.headers.get("host")):
+            let_in = headers.cors(ready.origins, event.headers.get("origin"), ANSWER_HEADERS)
+            if ready.local and not headers.is_loopback(event.headers.get("host")):
                 response = _problem(problems.problem(problems.MISDIRECTED, headers.NOT_THIS_MACHINE), {})
             else:
                 response = get_response(event)

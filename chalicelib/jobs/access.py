@@ -128,6 +128,6 @@ class Quota:
     used: Mapping[Span, int]
     now: int
 
-    def left(self, span: Span) -> int:
+    def remaining(self, span: Span) -> int:
         """URLs that may still be submitted."""
         return max(0, self.limits[span] - self.used[span])

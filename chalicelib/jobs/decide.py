@@ -115,7 +115,7 @@ def decide(seen: Seen, *, now: int, rules: Rules, looked: bool = False, dead_let
     `dead_letter` asks for an end: nothing is started or resumed; to join a standing fetch is an end too.
     """
     if seen.own is not None:
-        return _lead(seen.own, now, rules, dead_letter)
+        return _of_own_fetch(seen.own, now, rules, dead_letter)
     job = seen.job
     if job is None or is_expired(job.submitted_at, now=now, retention=rules.retention) or job.fetch_id is not None:
         return Acknowledge(remove=seen.deleted) if looked else LookAgain()
@@ -161,7 +161,7 @@ def shares_failures_from(job: Job, fetch_id: str, rules: Rules) -> int:
     return job.submitted_at - rules.skew if of_one_batch else job.submitted_at + rules.skew
 
 
-def _lead(own: Fetch, now: int, rules: Rules, dead_letter: bool) -> Decision:
+def _of_own_fetch(own: Fetch, now: int, rules: Rules, dead_letter: bool) -> Decision:
     if own.finished:
         return Acknowledge()
     if own.lease_until > now:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from chalicelib.jobs.entities import Fetch, Job, Result, Status
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.logs import about
+from chalicelib.logs import log_context
 from chalicelib.metrics import Metric, Metrics
 from chalicelib.runner import retry
 from chalicelib.runner.ends import Done, End, Left
@@ -60,7 +60,7 @@ class Attempts:
         return self._attempt(fetch.id, fetch.url, fetch.attempt + 1, invocation)
 
     def _attempt(self, fetch_id: str, url: str, attempt: int, invocation: Invocation) -> End:
-        with about(fetch_id=fetch_id, attempt=attempt):
+        with log_context(fetch_id=fetch_id, attempt=attempt):
             if invocation.has_time:
                 return self._fetch_and_end(fetch_id, url, attempt)
             return Left()  # the write that began the attempt took long; when the message is back, the lease is over

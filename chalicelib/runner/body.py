@@ -114,7 +114,7 @@ class _Members:
         if self._current is None:
             return b""
         out = self._current.step(self.waiting)
-        self.waiting = self._current.left
+        self.waiting = self._current.unread
         if self._current.engine.eof:
             self._current, self._whole = None, self._whole + 1
         return out
@@ -148,12 +148,12 @@ class _Member:
             out = self.engine.decompress(waiting, PIECE)
         except zlib.error:
             raise Undecodable from None
-        self._taken += len(waiting) - len(self.left)
+        self._taken += len(waiting) - len(self.unread)
         self._brought += len(out)
         return out
 
     @property
-    def left(self) -> bytes:
+    def unread(self) -> bytes:
         """What the last step did not take."""
         return self.engine.unused_data if self.engine.eof else self.engine.unconsumed_tail
 

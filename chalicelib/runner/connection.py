@@ -84,7 +84,7 @@ class Guard:
         except UnknownName as error:
             raise Stopped(failures.no_such_host(self.exchange.host)) from error
         except NoAnswer as error:
-            self.exchange.deadline.left()
+            self.exchange.deadline.seconds_left()
             raise Stopped(failures.no_name_server(self.exchange.host)) from error
 
 
@@ -102,7 +102,7 @@ class GuardedHTTPConnection(HTTPConnection):
     def connect(self) -> None:
         """Look up, judge, and try the addresses in turn; raises Stopped, and what the TLS handshake raises."""
         guard, exchange = self._guard, self._guard.exchange
-        seconds = min(guard.connect_seconds, exchange.deadline.left())
+        seconds = min(guard.connect_seconds, exchange.deadline.seconds_left())
         until = guard.now() + seconds
         failure = failures.connecting_took_too_long(exchange.host, guard.connect_seconds)
         name, timeout = self.host, self.timeout
@@ -126,7 +126,7 @@ class GuardedHTTPConnection(HTTPConnection):
                     return
         finally:
             self.host, self.timeout = name, timeout
-        exchange.deadline.left()
+        exchange.deadline.seconds_left()
         raise Stopped(failure)
 
     def request(self, *args: Any, **options: Any) -> None:

@@ -29,7 +29,7 @@ class Deadline:
     at: float  # by the clock `now`
     now: Callable[[], float]
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """The seconds that are left, more than none; raises Stopped with a timeout after that."""
         left = self.at - self.now()
         if left <= 0:
@@ -51,7 +51,7 @@ class Exchange:
 
     def within(self, call: Callable[[], T], sock: socket.socket | TLSSocket) -> T:
         """What `call` does with the socket, within the deadline."""
-        sock.settimeout(self.deadline.left())
+        sock.settimeout(self.deadline.seconds_left())
         try:
             return call()
         except TimeoutError:

@@ -10,8 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from chalicelib.jobs import decide as decisions
-from chalicelib.jobs.decide import Seen, decide
+from chalicelib.jobs import decide
 from chalicelib.jobs.entities import Claim, ErrorType, FetchError, Job
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.metrics import Metric, Metrics
@@ -69,7 +68,7 @@ class _Taken:
 
     by: FetchMessages
     invocation: Invocation
-    first: dict[FetchMessage, Seen]  # the first look
+    first: dict[FetchMessage, decide.Seen]  # the first look
     started: dict[Delivery, Job] = field(default_factory=dict)
 
     def goes_last(self, delivery: Delivery) -> bool:
@@ -82,7 +81,7 @@ class _Taken:
         job = self.started.get(delivery)
         if job is not None:
             return self.by.attempts.first(job, self.invocation)
-        return self._lead(message, self.first.get(message) or self._look(message))
+        return self._work_on(message, self.first.get(message) or self._look(message))
 
     def start_together(self, deliveries: Sequence[Delivery]) -> None:
         """Start in one write what can be started at the first look, one job of a URL.
@@ -95,12 +94,12 @@ class _Taken:
         repeats: list[FetchMessage] = []
         for delivery in deliveries:
             message = _message_of(delivery)
-            match decide(self.first[message], now=now, rules=self.by.table.rules):
-                case decisions.Start(job) if job in starting.values():
+            match decide.decide(self.first[message], now=now, rules=self.by.table.rules):
+                case decide.Start(job) if job in starting.values():
                     pass  # the message came twice
-                case decisions.Start(job) if job.url_key in {other.url_key for other in starting.values()}:
+                case decide.Start(job) if job.url_key in {other.url_key for other in starting.values()}:
                     repeats.append(message)
-                case decisions.Start(job) if len(starting) < START_LIMIT:
+                case decide.Start(job) if len(starting) < START_LIMIT:
                     starting[delivery] = job
         if len(starting) + len(repeats) < 2 or not self.invocation.has_time:
             return
@@ -114,7 +113,7 @@ class _Taken:
         for message in repeats:  # they join what has just been started, and need not be refused first
             self.first[message] = replace(self.first[message], claim=claims[message.url_key])
 
-    def _lead(self, message: FetchMessage, seen: Seen) -> End:
+    def _work_on(self, message: FetchMessage, seen: decide.Seen) -> End:
         """The loop: a refused write is no reason to acknowledge, but to look again."""
         looked = False
         claimed_id: str | None = None
@@ -125,36 +124,36 @@ class _Taken:
                 now = self.by.clock()
             claimed_id = None if seen.claim is None else seen.claim.fetch_id
             dead_letter = self.invocation.dead_letters
-            decision = decide(seen, now=now, rules=table.rules, looked=looked, dead_letter=dead_letter)
-            looked = looked or isinstance(decision, decisions.LookAgain)
+            decision = decide.decide(seen, now=now, rules=table.rules, looked=looked, dead_letter=dead_letter)
+            looked = looked or isinstance(decision, decide.LookAgain)
             end = self._carry_out(decision, message, now)
             if end is not None:
                 return end
         return Left(now)
 
-    def _carry_out(self, decision: decisions.Decision, message: FetchMessage, now: int) -> End | None:
+    def _carry_out(self, decision: decide.Decision, message: FetchMessage, now: int) -> End | None:
         """None where a write was refused, or none was asked for: then it is looked again."""
         table = self.by.table
         match decision:
-            case decisions.Acknowledge(remove):
+            case decide.Acknowledge(remove):
                 if remove:
                     self.by.bucket.delete(result_keys(message.job_id, table.rules.max_attempts))
                 return Done()
-            case decisions.LookAgain():
+            case decide.LookAgain():
                 return None
-            case decisions.Leave(until):
+            case decide.Leave(until):
                 return Left(until)
-            case decisions.Start() | decisions.Resume() if not self.invocation.has_time:
+            case decide.Start() | decide.Resume() if not self.invocation.has_time:
                 return Left()  # AWS is slow, which must use up no more deliveries than an outage
-            case decisions.Start(job, dead):
+            case decide.Start(job, dead):
                 return self.by.attempts.first(job, self.invocation) if table.start(job, now=now, dead=dead) else None
-            case decisions.Resume(fetch):
+            case decide.Resume(fetch):
                 return self.by.attempts.next(fetch, self.invocation) if table.resume(fetch, now=now) else None
-            case decisions.Join(job, fetch_id):
+            case decide.Join(job, fetch_id):
                 return self._joined(fetch_id) if table.join(job, fetch_id) else None
-            case decisions.GiveUp(fetch):
+            case decide.GiveUp(fetch):
                 return self._failed(fetch.attempt) if table.give_up(fetch, WORKER_LOST, now=now) else None
-            case decisions.Fail(job):
+            case decide.Fail(job):
                 return self._failed(0) if table.fail_unstarted(job, NEVER_STARTED, now=now) else None
 
     def _joined(self, fetch_id: str) -> End:
@@ -167,7 +166,7 @@ class _Taken:
         log.error("fetch given up" if attempts else "job failed unstarted", extra={"attempt": attempts})
         return Done()
 
-    def _look(self, message: FetchMessage) -> Seen:
+    def _look(self, message: FetchMessage) -> decide.Seen:
         (seen,) = self.by.table.seen([(message.job_id, message.url_key)], now=self.by.clock())
         return seen
 

@@ -208,7 +208,7 @@ class Fetcher:
         exchange = self._guard.exchange
         try:
             sent = answer.raw.stream(piece, decode_content=False)
-            yield from body.decoded(sent, codings, exchange.deadline.left)
+            yield from body.decoded(sent, codings, exchange.deadline.seconds_left)
         except body.Undecodable as error:
             raise Stopped(failures.invalid_response("the site's answer is not compressed as it says")) from error
         except body.CutShort as error:

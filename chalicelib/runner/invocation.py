@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.logs import about
+from chalicelib.logs import log_context
 from chalicelib.metrics import Metrics
 from chalicelib.runner.ends import Done, End, Left
 from chalicelib.runner.retry import RetryPolicy
@@ -165,7 +165,7 @@ class Runner:
                 "a message cannot be read", extra={"message_id": delivery.message_id, "body": delivery.body[:1000]}
             )
             return invocation.dead_letters
-        with about(**delivery.message.ids()):
+        with log_context(**delivery.message.ids()):
             try:
                 end = work.handle(delivery)
             except Unavailable:

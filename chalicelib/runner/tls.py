@@ -100,13 +100,13 @@ class TLSSocket:
 
     def _send(self, until: float) -> None:
         if self._outgoing.pending:
-            self._sock.settimeout(self._left(until))
+            self._sock.settimeout(self._seconds_left(until))
             self._sock.sendall(self._outgoing.read())
 
     def _receive(self, until: float) -> None:
         if self._spare <= 0:
             raise TooMuchOverhead("far more TLS than data")
-        self._sock.settimeout(self._left(until))
+        self._sock.settimeout(self._seconds_left(until))
         piece = self._sock.recv(PIECE)
         if piece:
             self._spare -= len(piece)
@@ -114,7 +114,7 @@ class TLSSocket:
         else:
             self._incoming.write_eof()
 
-    def _left(self, until: float) -> float:
+    def _seconds_left(self, until: float) -> float:
         left = until - self._now()
         if left <= 0:
             raise TimeoutError

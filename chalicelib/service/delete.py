@@ -6,11 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chalicelib.jobs import ids
-from chalicelib.jobs import leave as decisions
+from chalicelib.jobs import ids, leave
 from chalicelib.jobs.entities import Job, Mark
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.jobs.leave import Leave, Seen, decide, departures
 from chalicelib.service.errors import NotFound
 from chalicelib.service.read import read_batch
 from chalicelib.service.service import Service
@@ -64,31 +62,31 @@ class _Deletion:
 
     def round(self, job_ids: Sequence[str]) -> list[str]:
         """Read, decide, write; returns the jobs to look at again."""
-        leaving: list[Leave] = []
+        leaving: list[leave.Leave] = []
         again: list[str] = []
         now = self.service.clock()
         for job_id, seen in self._look(job_ids, now).items():
-            match decide(seen, now=now, rules=self.service.rules):
-                case decisions.Absent():
+            match leave.decide(seen, now=now, rules=self.service.rules):
+                case leave.Absent():
                     pass
-                case decisions.Deleted():
+                case leave.Deleted():
                     self.deleted.add(job_id)
-                case decisions.Finish(mark):
+                case leave.Finish(mark):
                     self.deleted.add(job_id)
                     self.unfinished.append(mark)
-                case decisions.LookAgain():
+                case leave.LookAgain():
                     again.append(job_id)
                     self.fetch_was_gone.add(job_id)
-                case Leave() as leave:
-                    leaving.append(leave)
+                case leave.Leave() as decision:
+                    leaving.append(decision)
         return [*again, *self._let(leaving)]
 
-    def _look(self, job_ids: Sequence[str], now: int) -> dict[str, Seen]:
+    def _look(self, job_ids: Sequence[str], now: int) -> dict[str, leave.Seen]:
         rows = self.service.table.jobs(job_ids, tenant=self.tenant)
         linked = {row.fetch_id for row in rows.values() if isinstance(row, Job) and row.fetch_id is not None}
         fetches = self.service.table.fetches(linked, now=now) if linked else {}
         seen = {
-            job_id: Seen(
+            job_id: leave.Seen(
                 row=row,
                 fetch=None if row.fetch_id is None else fetches.get(row.fetch_id),
                 seen_before=job_id in self.seen,
@@ -99,15 +97,15 @@ class _Deletion:
         self.seen |= {job_id for job_id, row in rows.items() if isinstance(row, Job)}
         return seen
 
-    def _let(self, leaving: Sequence[Leave]) -> list[str]:
+    def _let(self, leaving: Sequence[leave.Leave]) -> list[str]:
         """Let them leave; returns those that are still there."""
-        leaving_together = list(departures(leaving))
+        leaving_together = list(leave.departures(leaving))
         departed = self.service.table.leave(leaving_together, alone=self.alone)
         self.alone = self.alone or len(departed) < len(leaving_together)
         gone = {job.id for each in departed for job in each.jobs}
         self.deleted |= gone
         self.unfinished += [mark for each in departed for mark in each.marks]
-        return [leave.job.id for leave in leaving if leave.job.id not in gone]
+        return [decision.job.id for decision in leaving if decision.job.id not in gone]
 
 
 def _remove(service: Service, marks: Sequence[Mark]) -> None:

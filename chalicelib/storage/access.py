@@ -55,9 +55,9 @@ class AccessTable:
         for _ in self._rows.patience.rounds():
             # A clock that is behind another's counts in the span that the other has begun.
             numbers = {span: max(span.number(now), standing[span].number if standing else 0) for span in Span}
-            made, item = self._rows.change(items.quota_key(tenant), self._counting(urls, limits, numbers, standing))
+            changed, item = self._rows.change(items.quota_key(tenant), self._counting(urls, limits, numbers, standing))
             standing = items.as_usage(item)
-            if made and standing is not None:
+            if changed and standing is not None:
                 return standing
             if standing is not None:
                 used = {span: standing[span].used if standing[span].number >= numbers[span] else 0 for span in Span}

@@ -16,7 +16,7 @@ from fetch_queue.download import Downloaded, Downloads, Sink
 from fetch_queue.errors import ProblemError, UnexpectedAnswer
 from fetch_queue.models import Accepted, Batch, Job, Result, parse
 from fetch_queue.patience import LEAST_PAUSE, Notice, Timing
-from fetch_queue.transport import Answer, Sessions, Transport
+from fetch_queue.transport import ApiAnswer, Sessions, Transport
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 USER_AGENT: Final = "fetch-queue/1.0 (command line)"
@@ -171,7 +171,7 @@ def _checked(any_id: str) -> str:
     return any_id
 
 
-def _lines(answer: Answer) -> Iterator[object]:
+def _lines(answer: ApiAnswer) -> Iterator[object]:
     for line in answer.body.splitlines():
         try:
             yield json.loads(line)

@@ -13,7 +13,7 @@ from rich.text import Text
 LINE_SECONDS = 10.0
 
 
-class Meter(Protocol):
+class Display(Protocol):
     """Shows how far something is, while it is entered."""
 
     def show(self, done: int, note: str) -> None:

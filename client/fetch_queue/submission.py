@@ -17,7 +17,7 @@ from fetch_queue.errors import FetchQueueError, ProblemError
 from fetch_queue.folder import Folder
 from fetch_queue.lists import MOST_URLS, ListError, cut, gather
 from fetch_queue.manifest import Manifest
-from fetch_queue.progress import Bar, Lines, Meter
+from fetch_queue.progress import Bar, Display, Lines
 from fetch_queue.run import Run
 from fetch_queue.teller import Teller
 
@@ -130,7 +130,7 @@ def _manifest(path: Path | None, service: str, urls: Sequence[str], batch_size: 
         raise click.UsageError(console.plain(str(error))) from error
 
 
-def _meter(service: options.Service, total: int) -> Meter:
+def _meter(service: options.Service, total: int) -> Display:
     terminal = Console(stderr=True)
     if terminal.is_terminal:
         return Bar(terminal, "Fetched", total)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from fetch_queue import console
 from fetch_queue.manifest import QUEUED, SUCCEEDED, Entry, Planned
-from fetch_queue.progress import Meter
+from fetch_queue.progress import Display
 
 MOST_SHOWN = 20  # URLs that did not succeed
 
@@ -16,7 +16,7 @@ class Teller:
     """Is told by a run, and counts."""
 
     def __init__(self, *, in_json: bool, saves: bool) -> None:
-        self.meter: Meter | None = None
+        self.meter: Display | None = None
         self.batches = 0  # that are submitted
         self._in_json = in_json
         self._saves = saves

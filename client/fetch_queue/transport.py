@@ -31,7 +31,7 @@ Sessions = Callable[[], requests.Session]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ApiAnswer:
     """A whole answer to a request that was not refused."""
 
     status: int
@@ -81,7 +81,7 @@ class Transport:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ApiAnswer:
         """Send a request, again where needed; a POST must carry its Idempotency-Key. `target` is a path or a link.
 
         Raises ProblemError, Unreachable, UnexpectedAnswer.
@@ -98,7 +98,7 @@ class Transport:
                 continue
             problem = self.problem(response, repeated=lost)
             if problem is None:
-                return Answer(
+                return ApiAnswer(
                     status=response.status_code,
                     url=url,
                     headers=response.headers,

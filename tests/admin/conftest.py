@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from admin.__main__ import main
-from admin.table import Place
+from admin.table import OpenedStage
 from chalicelib.storage.rows import Rows
 from tests.world import World, world
 
@@ -35,7 +35,7 @@ class Admin:
 
     def __call__(self, *typed: str, stage: str = "prod") -> Said:
         """`python -m admin --stage prod ...`, which may fail."""
-        place = Place(rows=rows(self.w), api_url=API)
+        place = OpenedStage(rows=rows(self.w), api_url=API)
         status, last = 0, ""
         try:
             main(

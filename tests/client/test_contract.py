@@ -20,7 +20,7 @@ KEY = {"Idempotency-Key": "k"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """As far as the client reads it."""
 
     status: int
@@ -28,14 +28,14 @@ class Answer:
     documents: tuple[Any, ...] = ()
 
     @staticmethod
-    def of(status: int, headers: Mapping[str, Any], body: bytes) -> Answer:
+    def of(status: int, headers: Mapping[str, Any], body: bytes) -> ApiAnswer:
         told = {name.lower(): str(value) for name, value in headers.items()}
         kind = told.get("content-type", "")
         lines = body.splitlines() if kind == "application/x-ndjson" else [body] if "json" in kind else []
-        return Answer(status, told, tuple(json.loads(line) for line in lines))
+        return ApiAnswer(status, told, tuple(json.loads(line) for line in lines))
 
 
-Ask = Callable[..., Answer]
+Ask = Callable[..., ApiAnswer]
 
 
 @pytest.fixture
@@ -45,16 +45,16 @@ def both(service: Service, w: World) -> list[Ask]:
     service.failing.add(BAD)
     w.site.answers[BAD] = [failure(404)]
 
-    def fake(method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def fake(method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> ApiAnswer:
         told = requests.request(
             method, service.url + path, json=body, headers=dict(headers or {}), allow_redirects=False, timeout=60
         )
-        return Answer.of(told.status_code, told.headers, told.content)
+        return ApiAnswer.of(told.status_code, told.headers, told.content)
 
-    def real(method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def real(method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> ApiAnswer:
         told = w.request(method, path, body, dict(headers or {}))
         w.run()  # the fake's fetches take no time
-        return Answer.of(told.status_code, told.headers, told.body)
+        return ApiAnswer.of(told.status_code, told.headers, told.body)
 
     return [fake, real]
 

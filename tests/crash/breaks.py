@@ -97,8 +97,8 @@ BY_HAND = [
     Break(
         "acknowledge at the first look",
         LOOP,
-        "            case decisions.LookAgain():\n                return None\n",
-        "            case decisions.LookAgain():\n                return Done()\n",
+        "            case decide.LookAgain():\n                return None\n",
+        "            case decide.LookAgain():\n                return Done()\n",
     ),
     Break("a loser acknowledges", ATTEMPT, "return Done() if own is None or own.finished else Left(own.lease_until)", "return Done()"),
     Break("acknowledge after a refusal", LOOP, "        return Left(now)\n\n    def _carry_out", "        return Done()\n\n    def _carry_out"),
@@ -121,7 +121,7 @@ BY_HAND = [
     Break("finish gives up early", ATTEMPT, "if _insisted(lambda: self._table.finish(fetch_id, attempt, result, now=now)):", "if self._table.finish(fetch_id, attempt, result, now=now):"),
     Break("a loser's object stays", ATTEMPT, "        self._bucket.delete([result.key])  # where that fails the message is left, and comes back to it\n", ""),
     Break("a deleted job's message leaves its results", LOOP, "                if remove:\n", "                if False:\n"),
-    Break("a deleted leader's message removes what others share", LOOP, "            end = self._carry_out(decision, message, now)\n", "            if seen.deleted and isinstance(decision, decisions.Acknowledge):\n                decision = decisions.Acknowledge(remove=True)\n            end = self._carry_out(decision, message, now)\n"),
+    Break("a deleted leader's message removes what others share", LOOP, "            end = self._carry_out(decision, message, now)\n", "            if seen.deleted and isinstance(decision, decide.Acknowledge):\n                decision = decide.Acknowledge(remove=True)\n            end = self._carry_out(decision, message, now)\n"),
     Break("a message takes whatever job its id has", TABLE, "if isinstance(job, Job) and job.url_key == url_key else", "if isinstance(job, Job) else"),
     Break(
         "a repeated finish removes its own object",

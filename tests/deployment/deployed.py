@@ -17,7 +17,7 @@ import boto3
 from deployment import deploy
 from deployment.package import Package
 from local_stack import sockets
-from local_stack.demo import Answer
+from local_stack.demo import HttpAnswer
 from local_stack.emulator import Emulator, install
 from local_stack.site import Site
 from tests.e2e.running import until
@@ -50,7 +50,7 @@ class Deployed:
     site: Site
     said: list[str] = field(default_factory=list)  # by the deployment
 
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> HttpAnswer:
         """One request to the API at a path with its stage; a redirect is an answer."""
         data = None if body is None else json.dumps(body)
         if data is not None:
@@ -101,7 +101,7 @@ class Deployed:
         return sum(int(asked["Attributes"][name]) for name in names)
 
 
-def request(method: str, url: str, body: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+def request(method: str, url: str, body: str | None = None, headers: Mapping[str, str] | None = None) -> HttpAnswer:
     """One request, straight to where the URL says; redirects are not followed."""
     parts = urlsplit(url)
     assert parts.hostname is not None
@@ -109,7 +109,7 @@ def request(method: str, url: str, body: str | None = None, headers: Mapping[str
     try:
         connection.request(method, url.removeprefix(f"{parts.scheme}://{parts.netloc}"), body, dict(headers or {}))
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        return HttpAnswer(response.status, response.headers, response.read())
     finally:
         connection.close()
 

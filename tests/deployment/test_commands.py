@@ -15,7 +15,7 @@ import pytest
 from chalicelib.api.routes import ROUTES
 from deployment.parameters import PROJECT
 from local_stack import environment
-from local_stack.demo import Answer
+from local_stack.demo import HttpAnswer
 from local_stack.environment import HOST
 from tests.deployment.deployed import emulated, request
 
@@ -154,7 +154,7 @@ def ask(
     path: str,
     body: str | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
+) -> HttpAnswer:
     """A request to the API at its URL, which the emulator answers for."""
     name = url.removeprefix("https://").partition(".")[0]
     own = {"Host": f"{name}.execute-api.{HOST}", "Content-Type": "application/json"}

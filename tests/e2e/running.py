@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_stack.demo import Answer, ask
+from local_stack.demo import HttpAnswer, ask
 from tests.processes import END_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -88,7 +88,7 @@ class Running:
         counts: dict[str, int] = ask("GET", self.page("/count")).json
         return counts.get(path, 0)
 
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> HttpAnswer:
         """A request to the API."""
         return ask(method, f"{self.facts['api']}{path}", body, headers)
 

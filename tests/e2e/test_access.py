@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-from local_stack.demo import Answer, ask
+from local_stack.demo import HttpAnswer, ask
 from tests.depth import FULL
 from tests.e2e.running import ROOT, Running, running, until
 
@@ -111,7 +111,7 @@ def test_a_quota_under_many_clients(closed: Running) -> None:
     other = admin(closed, "token", "create", "--tenant", f"{tenant}-other").strip()
     began = datetime.now(UTC).date()
 
-    def submit(client: int, number: int, urls: int) -> Answer:
+    def submit(client: int, number: int, urls: int) -> HttpAnswer:
         body = {"urls": [closed.page(f"/page/{client}-{number}-{n}") for n in range(urls)]}
         return closed.ask("POST", "/batches", body, Authorization=f"Bearer {token}")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from local_stack.demo import Answer
+from local_stack.demo import HttpAnswer
 
 PAUSE_SECONDS = 0.2  # instead of the 5 that a 503 asks for: less time, more calls that can go wrong
 NONE = 0
@@ -26,7 +26,7 @@ class Client:
         self._host = urlsplit(api_url).netloc
         self._pause = threading.Event()
 
-    def ask(self, method: str, target: str, body: object = None, **headers: str) -> Answer:
+    def ask(self, method: str, target: str, body: object = None, **headers: str) -> HttpAnswer:
         """One request; redirects are answers, and so is none, as status 0: an API that takes too long is ended."""
         connection = http.client.HTTPConnection(self._host, timeout=120)
         try:
@@ -35,9 +35,9 @@ class Client:
                 headers = {**headers, "Content-Type": "application/json"}
             connection.request(method, target, data, headers)
             response = connection.getresponse()
-            answer = Answer(response.status, response.headers, response.read())
+            answer = HttpAnswer(response.status, response.headers, response.read())
         except (OSError, http.client.HTTPException):
-            answer = Answer(NONE, {}, b"")
+            answer = HttpAnswer(NONE, {}, b"")
         finally:
             connection.close()
         self.statuses[f"{method} {answer.status}"] += 1
@@ -47,7 +47,7 @@ class Client:
         """What is accepted at last: 503 is repeated, and 409 while the first request may still be at work."""
         headers = {"Idempotency-Key": key}
 
-        def accepted() -> Answer | None:
+        def accepted() -> HttpAnswer | None:
             answer = self.ask("POST", path, body, **headers)
             if answer.status == 409 and answer.json["type"].endswith("/in-progress"):
                 self._pause.wait(int(answer.headers["Retry-After"]))
@@ -57,11 +57,11 @@ class Client:
         job_or_batch: dict[str, Any] = self._until(accepted, f"POST {path}").json
         return job_or_batch
 
-    def read(self, target: str, expected: set[int]) -> Answer | None:
+    def read(self, target: str, expected: set[int]) -> HttpAnswer | None:
         """One reading of what is there; None where AWS was away."""
         return self._judge(self.ask("GET", target), f"GET {target}", expected)
 
-    def read_on(self, target: str, expected: set[int]) -> Answer:
+    def read_on(self, target: str, expected: set[int]) -> HttpAnswer:
         """Read until it is answered."""
         return self._until(lambda: self.read(target, expected), f"GET {target}")
 
@@ -69,21 +69,21 @@ class Client:
         """Delete what is there; a repeat may find it gone."""
         expected = {204}
 
-        def deleted() -> Answer | None:
+        def deleted() -> HttpAnswer | None:
             answer = self._judge(self.ask("DELETE", target), f"DELETE {target}", expected)
             expected.add(404)
             return answer
 
         self._until(deleted, f"DELETE {target}")
 
-    def _judge(self, answer: Answer, request: str, expected: set[int]) -> Answer | None:
+    def _judge(self, answer: HttpAnswer, request: str, expected: set[int]) -> HttpAnswer | None:
         if answer.status in expected:
             return answer
         if answer.status not in (503, NONE):
             self.wrong.append(f"{request}: {answer.status} {answer.body[:300].decode(errors='replace')}")
         return None
 
-    def _until(self, answered: Callable[[], Answer | None], request: str) -> Answer:
+    def _until(self, answered: Callable[[], HttpAnswer | None], request: str) -> HttpAnswer:
         for _ in range(int(GIVE_UP_SECONDS / PAUSE_SECONDS)):
             if (answer := answered()) is not None:
                 return answer

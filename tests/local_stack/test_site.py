@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local_stack.demo import Answer, ask
+from local_stack.demo import HttpAnswer, ask
 from local_stack.site import Site
 
 
@@ -17,7 +17,7 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def get(site: Site, path: str) -> Answer:
+def get(site: Site, path: str) -> HttpAnswer:
     return ask("GET", site.url + path)
 
 
