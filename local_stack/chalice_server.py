@@ -109,7 +109,7 @@ class Handler(local.ChaliceRequestHandler):
 
     def _time_out(self) -> None:
         """Answer in place of the app, and have it ended: on Lambda it would do nothing more."""
-        detail = f"No answer came in time. Send the same again in {RETRY_SECONDS} s; "
+        detail = f"There was no answer in time. Send the same request again in {RETRY_SECONDS} s; "
         detail += "with an Idempotency-Key nothing is done twice."
         self.connection.settimeout(_LAST_WORD_SECONDS)
         try:
