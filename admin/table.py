@@ -38,7 +38,7 @@ class Place:
 def opened(stage: str) -> Iterator[Place]:
     """The place of a stage, for a while. Raises DeploymentError where there is none, or it cannot be reached."""
     if stage not in STAGES:
-        raise DeploymentError(f"there is no stage {stage!r}; there are: {', '.join(STAGES)}")
+        raise DeploymentError(f"no such stage: {stage!r}; use one of: {', '.join(STAGES)}")
     if stage != DEV:
         yield _deployed(stage)
         return
@@ -46,8 +46,8 @@ def opened(stage: str) -> Iterator[Place]:
     with environment.applied(variables):
         if not emulator.answers(variables["AWS_ENDPOINT_URL"]):
             raise DeploymentError(
-                f"nothing answers at {variables['AWS_ENDPOINT_URL']}, where stage dev has its emulator; start it: "
-                "make run (where it runs on another port: EMULATOR_PORT=...)"
+                f"nothing answers at {variables['AWS_ENDPOINT_URL']}, the address of stage dev's emulator; start it: "
+                "make run (if it uses another port: EMULATOR_PORT=...)"
             )
         yield Place(client=_client(None), table_name=variables["TABLE_NAME"], api_url=api_url)
 
@@ -77,7 +77,7 @@ def _deployed(stage: str) -> Place:
     outputs = stack.outputs
     if not outputs.keys() >= set(_OUTPUTS):
         raise DeploymentError(
-            f"there is no deployed stack {stack.name} in account {account.number}, region {account.region}; "
+            f"no stack {stack.name} is deployed in account {account.number}, region {account.region}; "
             f"deploy it: make deploy STAGE={stage}"
         )
     return Place(client=_client(account.region), table_name=outputs["TableName"], api_url=outputs["URL"])

@@ -97,7 +97,7 @@ class Tokens:
             {":at": expires_at, ":sweep": _sweep_at(expires_at)},
         )
         if not made:
-            raise DeploymentError(f"the token {token_id} is revoked, and stays so; create another")
+            raise DeploymentError(f"the token {token_id} is revoked, and stays revoked; create another")
         return token
 
     def _update(self, token_id: str, expression: str, values: Mapping[str, int | None]) -> tuple[Token, bool]:
@@ -117,7 +117,7 @@ class Tokens:
             except refused as error:
                 item = error.response.get("Item")
                 if not item or "revoked_at" not in item:
-                    raise DeploymentError(f"there is no token {token_id}; token list shows which there are") from error
+                    raise DeploymentError(f"no such token: {token_id}; token list shows the ones that exist") from error
                 return items.as_token(item), False
         return items.as_token(answer["Attributes"]), True
 

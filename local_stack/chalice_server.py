@@ -176,7 +176,9 @@ class Handler(local.ChaliceRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         # http.server's own refusals: a bad request line, too many headers. They would be HTML.
-        self._refuse(HTTPStatus(code), explain or message or HTTPStatus(code).description or "This is no HTTP request.")
+        self._refuse(
+            HTTPStatus(code), explain or message or HTTPStatus(code).description or "This is not an HTTP request."
+        )
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         self.close_connection = True
