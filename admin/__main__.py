@@ -63,7 +63,7 @@ def main(
     except (AdminError, DeploymentError) as error:
         sys.exit(f"Fetch Queue: {error}")
     except KeyboardInterrupt:
-        sys.exit("Fetch Queue: ended before it was done; token list and quota show say how things are")
+        sys.exit("Fetch Queue: stopped before it was done; token list and quota show tell the current state")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +88,11 @@ class Command:
             *([f"name     {token.name}"] if token.name else []),
             *([f"tenant   {token.tenant}"] if token.tenant != LOCAL_TENANT else []),
             f"expires  {_time(token.expires_at)}",
-            "The token is shown this once; only its hash is kept. With it in TOKEN:",
+            "The token is shown only this once; only its hash is kept. With the token in TOKEN:",
             f"  {curl} {self.place.api_url}/jobs",
         ]
         if self.stage == DEV:
-            lines.append("Stage dev asks for a token only when started so: make run REQUIRE_TOKENS=1")
+            lines.append("Stage dev asks for a token only when started with: make run REQUIRE_TOKENS=1")
         print("\n".join(lines), file=sys.stderr)
 
     def token_list(self, typed: Namespace) -> None:
@@ -103,7 +103,7 @@ class Command:
             print(json.dumps([self._values(token, tenants) for token in tokens], indent=2, ensure_ascii=False))
         elif not tokens:
             stage = "" if self.stage == DEV else f" STAGE={self.stage}"
-            print(f'There is no token. Create one: make admin{stage} DO="token create"')
+            print(f'There are no tokens. Create one: make admin{stage} DO="token create"')
         else:
             rows = [["ID", "NAME", *(["TENANT"] if tenants else []), "STATE", "CREATED", "EXPIRES"]]
             for token in tokens:
@@ -119,20 +119,20 @@ class Command:
         """End a token."""
         token, made = self.tokens.revoke(typed.id)
         if made:
-            print(f"The token {token.id} is revoked. It takes effect {WITHIN}.")
+            print(f"The token {token.id} is revoked. This takes effect {WITHIN}.")
         else:
-            print(f"The token {token.id} is revoked since {_time(token.revoked_at)}; nothing was changed.")
+            print(f"The token {token.id} was revoked at {_time(token.revoked_at)}; nothing was changed.")
 
     def token_expire(self, typed: Namespace) -> None:
         """Give a token another end, or none."""
         expires_at = typed.at if typed.at is not None else self._expires_at(typed.in_days)
         if expires_at is not None and not self.now < expires_at <= self.now + arguments.MOST_DAYS * DAY_MS:
             raise AdminError(
-                f"--at must be later than now, by {arguments.MOST_DAYS} days at most; to end a token now: token revoke"
+                f"--at must be in the future, by {arguments.MOST_DAYS} days at most; to end a token now: token revoke"
             )
         token = self.tokens.expire(typed.id, expires_at)
         until = "does not expire" if token.expires_at is None else f"expires at {_time(token.expires_at)}"
-        print(f"The token {token.id} {until}. It takes effect {WITHIN}.")
+        print(f"The token {token.id} {until}. This takes effect {WITHIN}.")
 
     def quota_show(self, typed: Namespace) -> None:
         """The limits, and what was counted."""
@@ -144,9 +144,11 @@ class Command:
         if not limits:
             raise AdminError("nothing to set: give --per-minute, --per-day or both")
         self._show(typed.tenant, self.quotas.change(typed.tenant, limits))
-        print(f"It takes effect {WITHIN}.")
+        print(f"This takes effect {WITHIN}.")
         if self.stage == DEV and typed.tenant == LOCAL_TENANT:
-            print("Who sends no token has the limits that stage dev was started with: make run QUOTA_URLS_PER_DAY=...")
+            print(
+                "Without a token the limits are those that stage dev was started with: make run QUOTA_URLS_PER_DAY=..."
+            )
 
     def _expires_at(self, days: int | None) -> int | None:
         return None if days is None else self.now + days * DAY_MS
@@ -171,14 +173,20 @@ class Command:
         rows = [["", "LIMIT", "COUNTED"]]
         for span in Span:
             limit = quota.limits.get(span)
-            default = f"default, which is the setting QUOTA_URLS_PER_{span.upper()}"
-            text = default if limit is None else "none" if limit == UNLIMITED else f"{limit} URLs"
+            default = f"default (the setting QUOTA_URLS_PER_{span.upper()})"
+            text = (
+                default
+                if limit is None
+                else "none"
+                if limit == UNLIMITED
+                else f"{limit} URL{'' if limit == 1 else 's'}"
+            )
             rows.append([f"per {span}", text, f"{quota.used(span, self.now)} in this {span}"])
         print(_table(rows))
         if tenant != LOCAL_TENANT and all(token.tenant != tenant for token in self.tokens.all()):
-            print(f"No token is of tenant {tenant}: check the name, or create one with --tenant {tenant}.")
+            print(f"Tenant {tenant} has no token: check the name, or create one with --tenant {tenant}.")
         if quota.usage is None:
-            print("Nothing was counted yet: URLs are counted only where there is a limit.")
+            print("Nothing was counted yet: URLs are counted only if there is a limit.")
 
 
 def _state(token: Token, now: int) -> str:

@@ -35,14 +35,19 @@ def parser() -> Parser:
     token = groups.add_parser("token", help="make, list and end access tokens").add_subparsers(
         metavar="COMMAND", required=True
     )
-    create = _command(token, "token create", "make a token; it alone is printed on standard output")
-    create.add_argument("--name", type=name, default="", metavar="TEXT", help="what you call it")
-    create.add_argument("--expires-days", type=days, metavar="N", help="days until it ends; without it: never")
+    create = _command(token, "token create", "make a token; only the token is printed on standard output")
+    create.add_argument("--name", type=name, default="", metavar="TEXT", help="your name for it")
     create.add_argument(
-        "--tenant", type=tenant, default=LOCAL_TENANT, help="in a service that several share: whose jobs it opens"
+        "--expires-days", type=days, metavar="N", help="days until it expires; without this option: never"
     )
-    listing = _command(token, "token list", "show all; what has ended is shown for 30 days")
-    listing.add_argument("--json", action="store_true", help="for programs")
+    create.add_argument(
+        "--tenant",
+        type=tenant,
+        default=LOCAL_TENANT,
+        help="in a shared service: the tenant whose jobs it gives access to",
+    )
+    listing = _command(token, "token list", "show all tokens; ended ones are shown for 30 days")
+    listing.add_argument("--json", action="store_true", help="print JSON, for programs")
     revoke = _command(token, "token revoke", "end a token now, for good")
     revoke.add_argument("id", type=token_id, metavar="ID")
     expire = _command(token, "token expire", "give a token another end, or none")
@@ -56,7 +61,7 @@ def parser() -> Parser:
         metavar="COMMAND", required=True
     )
     show = _command(quota, "quota show", "the limits, and what was counted")
-    change = _command(quota, "quota set", "set limits; what is not named stays as it is")
+    change = _command(quota, "quota set", "set limits; a limit that is not given stays as it is")
     for command in (show, change):
         command.add_argument(
             "tenant",
@@ -64,7 +69,7 @@ def parser() -> Parser:
             nargs="?",
             default=LOCAL_TENANT,
             metavar="TENANT",
-            help="in a service that several share: whose",
+            help="in a shared service: the tenant",
         )
     for span in Span:
         change.add_argument(
@@ -73,7 +78,7 @@ def parser() -> Parser:
             dest=span,
             default=argparse.SUPPRESS,
             metavar="URLS",
-            help="a number, none (no limit), or default (what everybody may)",
+            help="a number, none (no limit), or default (the limit for every tenant)",
         )
     return whole
 

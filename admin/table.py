@@ -37,7 +37,7 @@ class OpenedStage:
 def opened(stage: str) -> Iterator[OpenedStage]:
     """The place of a stage, for a while. Raises AdminError where there is none, or it cannot be reached."""
     if stage not in STAGES:
-        raise AdminError(f"there is no stage {stage!r}; there are: {', '.join(STAGES)}")
+        raise AdminError(f"no such stage: {stage!r}; use one of: {', '.join(STAGES)}")
     if stage != DEV:
         yield _deployed(stage)
         return
@@ -45,8 +45,8 @@ def opened(stage: str) -> Iterator[OpenedStage]:
     with environment.applied(variables):
         if not emulator.answers(variables["AWS_ENDPOINT_URL"]):
             raise AdminError(
-                f"nothing answers at {variables['AWS_ENDPOINT_URL']}, where stage dev has its emulator; start it: "
-                "make run (where it runs on another port: EMULATOR_PORT=...)"
+                f"nothing answers at {variables['AWS_ENDPOINT_URL']}, the address of stage dev's emulator; start it: "
+                "make run (if it uses another port: EMULATOR_PORT=...)"
             )
         yield OpenedStage(rows=_rows(None, variables["TABLE_NAME"]), api_url=api_url)
 
@@ -76,7 +76,7 @@ def _deployed(stage: str) -> OpenedStage:
     outputs = stack.outputs
     if not outputs.keys() >= set(_OUTPUTS):
         raise AdminError(
-            f"there is no deployed stack {stack.name} in account {account.number}, region {account.region}; "
+            f"no stack {stack.name} is deployed in account {account.number}, region {account.region}; "
             f"deploy it: make deploy STAGE={stage}"
         )
     return OpenedStage(rows=_rows(account.region, outputs["TableName"]), api_url=outputs["URL"])

@@ -82,7 +82,7 @@ class Tokens:
             {":at": expires_at, ":sweep": _sweep_at(expires_at)},
         )
         if not made:
-            raise AdminError(f"the token {token_id} is revoked, and stays so; create another")
+            raise AdminError(f"the token {token_id} is revoked, and stays revoked; create another")
         return token
 
     def _update(self, token_id: str, expression: str, values: Mapping[str, int | None]) -> tuple[Token, bool]:
@@ -97,7 +97,7 @@ class Tokens:
                 },
             )
         if not changed and "revoked_at" not in item:
-            raise AdminError(f"there is no token {token_id}; token list shows which there are")
+            raise AdminError(f"no such token: {token_id}; token list shows the ones that exist")
         return items.as_token(item), changed
 
 

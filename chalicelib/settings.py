@@ -58,7 +58,7 @@ class Settings:
     window_seconds: int = _number(3600)
     retention_days: int = _number(7)
     queue_retention_days: int = _number(10)
-    dead_letter_retention_days: int = _number(14, most=14, why="SQS keeps no longer")
+    dead_letter_retention_days: int = _number(14, most=14, why="SQS keeps messages no longer")
 
     # One attempt
     connect_seconds: int = _number(5)
@@ -77,7 +77,7 @@ class Settings:
 
     # What follows from the others, and need not be given
     skew_seconds: int = _number(5, least=0)  # by how much two clocks may differ
-    function_seconds: int = _number(DERIVED, most=900, why="Lambda runs no longer")  # of the job runner
+    function_seconds: int = _number(DERIVED, most=900, why="Lambda runs a function no longer")  # of the job runner
     lease_seconds: int = _number(DERIVED)  # how long a worker may hold a fetch
     visibility_seconds: int = _number(DERIVED, most=43200, why="SQS allows no more")
     batch_lease_seconds: int = _number(DERIVED)  # how long one handler may be storing a batch
@@ -198,7 +198,7 @@ def _of_the_place(s: Settings) -> list[_Rule]:
         ),
         (
             s.wait_seconds + WAIT_MARGIN_SECONDS <= s.api_function_seconds,
-            f"WAIT_SECONDS must be at most API_FUNCTION_SECONDS - {WAIT_MARGIN_SECONDS}: an answer has to follow",
+            f"WAIT_SECONDS must be at most API_FUNCTION_SECONDS - {WAIT_MARGIN_SECONDS}: time must be left to answer",
         ),
         (
             not (s.open and "*" in s.origins),
@@ -207,7 +207,7 @@ def _of_the_place(s: Settings) -> list[_Rule]:
         (s.require_tokens in (0, 1), "REQUIRE_TOKENS must be 0 or 1"),
         (
             all(_ORIGIN.fullmatch(origin) for origin in s.origins),
-            "ALLOWED_ORIGINS must be * or origins such as https://example.com: small letters, no path, commas between",
+            "ALLOWED_ORIGINS must be * or origins such as https://example.com: lower case, no path, commas between",
         ),
         (
             not (s.aws_lambda_runtime_api and s.local),
@@ -232,11 +232,11 @@ def _of_what_is_kept(s: Settings) -> list[_Rule]:
     return [
         (
             s.window_seconds <= s.retention_days * _DAY_SECONDS,
-            "WINDOW_SECONDS must not exceed RETENTION_DAYS: an expired job's claim would stand",
+            "WINDOW_SECONDS must not exceed RETENTION_DAYS: an expired job's claim would still stand",
         ),
         (
             s.retention_days <= s.queue_retention_days,
-            "RETENTION_DAYS must not exceed QUEUE_RETENTION_DAYS: the queue would drop living jobs",
+            "RETENTION_DAYS must not exceed QUEUE_RETENTION_DAYS: the queue would drop live jobs",
         ),
         (
             s.queue_retention_days < s.dead_letter_retention_days,

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Do one of the three; what is missing or refused is said in one line, with status 1."""
     parser = argparse.ArgumentParser(prog="python -m deployment", description=__doc__)
     parser.add_argument("command", choices=("package", "deploy", "destroy"))
-    parser.add_argument("--stage", required=True, help="whose values: .chalice/parameters-<stage>.json")
+    parser.add_argument("--stage", required=True, help="the stage; its values are in .chalice/parameters-<stage>.json")
     given = parser.parse_args(arguments)
     try:
         match given.command:
@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DeploymentError as error:
         sys.exit(f"Fetch Queue: {error}")
     except KeyboardInterrupt:
-        sys.exit("Ended before it was done. CloudFormation goes on by itself; the same command later says how it went.")
+        sys.exit(
+            "Stopped before it was done. CloudFormation goes on by itself; the same command later shows how it went."
+        )
 
 
 if __name__ == "__main__":

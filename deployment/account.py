@@ -30,7 +30,7 @@ class Account:
 
 def connect() -> Account:
     """The account of the usual AWS credentials and region. Raises DeploymentError when one is missing."""
-    with said_in_a_line("asking who you are"):
+    with said_in_a_line("asking AWS who you are"):
         session = boto3.session.Session()
         region = session.region_name
         if not region:

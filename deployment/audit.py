@@ -51,10 +51,10 @@ def audit(lock: Path = LOCK, url: str | None = None) -> Verdict:
         )
         found = json.loads(output.read_text(encoding="utf-8"))["dependencies"] if output.exists() else None
     if found is None and _UNREACHABLE.search(done.stderr):
-        return Verdict(0, ["The audit is skipped: the database of advisories cannot be reached from here."])
+        return Verdict(0, ["The audit was skipped: the database of advisories cannot be reached from here."])
     if found is None:
         said = done.stderr.strip().splitlines()
-        return Verdict(1, [f"The audit failed: {said[-1] if said else 'no word of why'}"])
+        return Verdict(1, [f"The audit failed: {said[-1] if said else 'no reason given'}"])
     return _judged(found, done.returncode, set(pins(lock)))
 
 
@@ -65,14 +65,14 @@ def _judged(found: Sequence[dict[str, Any]], returned: int, listed: set[str]) ->
         for advisory in package.get("vulns", [])
     ]
     left_out = listed - {package["name"] for package in found if "vulns" in package}
-    lines += [f"{name}: not asked about" for name in sorted(left_out)]
+    lines += [f"{name}: not checked" for name in sorted(left_out)]
     if lines or returned:
         return Verdict(1, lines or [f"The audit failed: pip-audit ended with status {returned}."])
     return Verdict(0, [f"No advisory is known for any of the {len(listed)} packages that ship."])
 
 
 def _mended(versions: Sequence[str]) -> str:
-    return f"mended in {', '.join(versions)}" if versions else "not mended yet"
+    return f"fixed in {', '.join(versions)}" if versions else "not fixed yet"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

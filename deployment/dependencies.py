@@ -62,7 +62,9 @@ def fetch(into: Path, lock: Path = LOCK, python: tuple[int, int] = sys.version_i
     """
     if python not in GLIBC:
         known = ", ".join(f"{major}.{minor}" for major, minor in GLIBC)
-        raise DeploymentError(f"Lambda has no Python {python[0]}.{python[1]} that is known here; package with: {known}")
+        raise DeploymentError(
+            f"Python {python[0]}.{python[1]} is not known here as one of Lambda's; package with one of: {known}"
+        )
     options = ["--quiet", "--require-hashes", "--no-deps", "--dest", str(into), *target(python, MACHINE)]
     pip("download", *options, "--requirement", str(lock))
     return sorted(map(_wheel, into.glob("*.whl")), key=lambda wheel: wheel.name)
@@ -101,10 +103,10 @@ def _sentence(said: Sequence[str]) -> str:
             others = [line.split()[0] for line in said[number + 1 :] if re.match(r" {4}\S", line)]
             return (
                 f"{', '.join(others)}: what was fetched is not what deployment/requirements.lock lists (its sha-256 "
-                "differs), so nothing was packaged. Where you have changed the versions: make lock"
+                "differs), so nothing was packaged. If you have changed the versions: make lock"
             )
-    last = said[errors[-1]].removeprefix("ERROR: ") if errors else " ".join(said[-1:]) or "no word of why"
-    return f"the packages that ship could not be fetched, from whatever index pip is set to: {last}"
+    last = said[errors[-1]].removeprefix("ERROR: ") if errors else " ".join(said[-1:]) or "no reason given"
+    return f"the packages that ship could not be fetched from the index that pip is set to use: {last}"
 
 
 def _wheel(path: Path) -> Wheel:

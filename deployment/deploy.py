@@ -42,7 +42,7 @@ def deploy(
         made = package(stage)
     url, new = artefacts.upload(account, made)
     size = f"{made.archive.stat().st_size / 1e6:.1f} MB"
-    report(f"Uploaded {size} to {url}" if new else f"The package ({size}) is there already: {url}")
+    report(f"Uploaded {size} to {url}" if new else f"The package ({size}) is already there: {url}")
     template = adapt(json.loads(made.template.read_text(encoding="utf-8")))
     stack = Stack(account, name or name_of(stage), report, pause_seconds)
     changed = stack.deploy(template_text(template, url, values), values)
@@ -64,11 +64,9 @@ def destroy(stage: str, report: Report, *, name: str | None = None, pause_second
         report(f"There is no stack {stack.name}; nothing was removed.")
         return
     report(f"The stack {stack.name} is removed. Kept, with what is in them:")
-    report(f"  table  {outputs.get('TableName', '(the stack named none)')}")
-    report(f"  bucket {outputs.get('BucketName', '(the stack named none)')}")
-    report(
-        "A new deployment makes new ones, with names of their own. Remove these yourself when you need them no more."
-    )
+    report(f"  table  {outputs.get('TableName', '(not named by the stack)')}")
+    report(f"  bucket {outputs.get('BucketName', '(not named by the stack)')}")
+    report("A new deployment makes new ones, with other names. Remove these yourself when you no longer need them.")
 
 
 def template_text(template: Template, archive_url: str, values: Mapping[str, str]) -> str:
@@ -82,5 +80,5 @@ def template_text(template: Template, archive_url: str, values: Mapping[str, str
             resource["Properties"]["CodeUri"] = archive_url
     text = json.dumps(template, separators=(",", ":"))
     if len(text) > LONGEST_TEMPLATE:
-        raise DeploymentError(f"the template has {len(text)} bytes; CloudFormation takes {LONGEST_TEMPLATE}")
+        raise DeploymentError(f"the template has {len(text)} bytes; CloudFormation takes at most {LONGEST_TEMPLATE}")
     return text

@@ -89,7 +89,7 @@ def _run_chalice(project: Path, out: Path) -> None:
     )
     if done.returncode:
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise DeploymentError(f"chalice package failed: {said[-1] if said else 'no word of why'}")
+        raise DeploymentError(f"chalice package failed: {said[-1] if said else 'no reason given'}")
 
 
 def _rewrite(source: Path, wheels: Sequence[Wheel], target: Path) -> str:

@@ -62,7 +62,7 @@ def file_of(stage: str, directory: Path = CHALICE) -> Path:
     file = directory / f"parameters-{stage}.json"
     if stage not in STAGES or not file.is_file():
         known = [known for known in STAGES if (directory / f"parameters-{known}.json").is_file()]
-        raise DeploymentError(f"there is no stage {stage!r}; there is: {', '.join(known)}")
+        raise DeploymentError(f"no such stage: {stage!r}; use: {', '.join(known)}")
     return file
 
 
@@ -72,7 +72,7 @@ def _unknown(values: Mapping[str, str], declared: Mapping[str, Any]) -> list[str
         if name in COMPUTED:
             broken.append(f"{name} follows from {COMPUTED[name]}; leave it out")
         elif name in _GIVEN_ELSEWHERE:
-            broken.append(f"{name} is given by the deployment; leave it out")
+            broken.append(f"{name} is set by the deployment; leave it out")
         elif name not in declared:
             near = difflib.get_close_matches(name, declared, 1)
             broken.append(f"{name} is unknown" + (f"; did you mean {near[0]}?" if near else ""))

@@ -44,11 +44,11 @@ class Stack:
         with said_in_a_line(f"deploying the stack {self.name}"):
             status = self.status
             if status in _LEFT_HALF_MADE:
-                self.report(f"The stack was left {status} by a deployment that failed; it is removed first.")
+                self.report(f"The stack was left {status} by a failed deployment; it is removed first.")
                 self._delete()
                 status = None
             if status is not None and status.endswith("_IN_PROGRESS"):
-                raise DeploymentError(f"the stack {self.name} is {status}: wait until that has ended")
+                raise DeploymentError(f"the stack {self.name} is {status}: wait until that has finished")
             change_set = self._propose(template, parameters, "CREATE" if status is None else "UPDATE")
             if change_set is None:
                 return False
@@ -115,7 +115,7 @@ class Stack:
                 cloudformation.delete_change_set(ChangeSetName=change_set)
                 if any(words in reason for words in _NO_CHANGES):
                     return None
-                raise DeploymentError(f"CloudFormation refuses the change: {' '.join(reason.split())}")
+                raise DeploymentError(f"CloudFormation refused the change: {' '.join(reason.split())}")
             time.sleep(self.pause_seconds)
         for change in found.get("Changes", []):
             what = change["ResourceChange"]

@@ -20,7 +20,9 @@ _WATCH_SECONDS = 0.1
 def main() -> None:
     """Run the stack until told to end."""
     parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__)
-    parser.add_argument("--ready-file", type=Path, help="write URLs and process ids there, as JSON, once all is up")
+    parser.add_argument(
+        "--ready-file", type=Path, help="write URLs and process ids there, as JSON, once everything is up"
+    )
     parser.add_argument("--makeflags", default="", help="what make was called with: a misspelt setting is refused")
     arguments = parser.parse_args()
     # All three end the stack the same way, wherever it is: starting, installing, or running.
@@ -34,9 +36,9 @@ def main() -> None:
     try:
         _run(stack, arguments.ready_file)
     except KeyboardInterrupt:
-        _say("\nEnding: the API, the workers, then the emulator. Once more ends it at once.")
+        _say("\nStopping the API, the workers, then the emulator. Ctrl-C again stops at once.")
         _end(stack)
-        _say("Ended. The emulator's data went with it.")
+        _say("Stopped. The emulator's data is gone.")
     except StackError as error:
         _end(stack)
         sys.exit(f"Fetch Queue: {error}")
@@ -66,11 +68,11 @@ def _end(stack: LocalStack) -> None:
 def _welcome(stack: LocalStack) -> str:
     workers = ", ".join(str(pid) for pid in stack.worker_pids)
     return f"""\
-Fetch Queue is ready. Ctrl-C ends it.
+Fetch Queue is ready. Ctrl-C stops it.
 
   API          {stack.api_url}   {_access(stack)}
-  sample site  {stack.site_url}   something to fetch without Internet
-  emulator     {stack.emulator_url}   its data goes when it ends
+  sample site  {stack.site_url}   something to fetch without the Internet
+  emulator     {stack.emulator_url}   its data is lost when it stops
   workers      {f"processes {workers}" if workers else "none (WORKERS=0): jobs stay queued"}
 
 In another shell: submit a URL, read the job's status, read the result.
@@ -85,7 +87,7 @@ In another shell: submit a URL, read the job's status, read the result.
 def _access(stack: LocalStack) -> str:
     if stack.variables.get("REQUIRE_TOKENS") == "1":
         return 'closed: make admin DO="token create" gives a token'
-    return "stage dev: open without a token, so it answers this machine only"
+    return "stage dev: open without a token, so it answers only this machine"
 
 
 def _say(text: str) -> None:

@@ -64,7 +64,9 @@ def _end_as_lambda_would(sentence: str) -> None:
     On Lambda only the one invocation would go: each has a process there.
     """
     with suppress(OSError):  # nobody may be listening
-        print(f"api: {sentence}; this process ends, and what else is in progress is cut", file=sys.stderr, flush=True)
+        print(
+            f"api: {sentence}; this process ends, and other requests in progress are cut", file=sys.stderr, flush=True
+        )
     os._exit(_TIMED_OUT)
 
 

@@ -109,7 +109,7 @@ class Handler(local.ChaliceRequestHandler):
 
     def _time_out(self) -> None:
         """Answer in place of the app, and have it ended: on Lambda it would do nothing more."""
-        detail = f"No answer came in time. Send the same again in {RETRY_SECONDS} s; "
+        detail = f"There was no answer in time. Send the same request again in {RETRY_SECONDS} s; "
         detail += "with an Idempotency-Key nothing is done twice."
         self.connection.settimeout(_LAST_WORD_SECONDS)
         try:
@@ -176,7 +176,9 @@ class Handler(local.ChaliceRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         # http.server's own refusals: a bad request line, too many headers. They would be HTML.
-        self._refuse(HTTPStatus(code), explain or message or HTTPStatus(code).description or "This is no HTTP request.")
+        self._refuse(
+            HTTPStatus(code), explain or message or HTTPStatus(code).description or "This is not an HTTP request."
+        )
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         self.close_connection = True

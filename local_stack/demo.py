@@ -100,7 +100,7 @@ def pretty(value: Any, margin: str = "") -> str:
 def expect(holds: bool, promise: str) -> None:
     """Raise NotAsPromised unless the promise holds."""
     if not holds:
-        raise NotAsPromised(f"it should be that {promise}, and it is not")
+        raise NotAsPromised(f"this should be so, and is not: {promise}")
 
 
 def play(stack: LocalStack) -> None:
@@ -128,7 +128,9 @@ def play(stack: LocalStack) -> None:
     first, second = sorted(twins, key=lambda job: bool(job["reused"]))
     second_url = f"{api}/jobs/{second['id']}"
     answer = ask("GET", second_url)
-    show("The URL that came twice: two jobs, of which one shares the other's fetch.", answer, "GET", second_url)
+    show(
+        "The URL that was submitted twice: two jobs, one of which shares the other's fetch.", answer, "GET", second_url
+    )
     expect(answer.json["reused"] is True, "the job is reused")
 
     count_url = f"{site}/count?path=/hello.txt"
@@ -167,10 +169,10 @@ def main() -> None:
         print(stack.last_words(), file=sys.stderr)
         sys.exit(f"Fetch Queue: {error}")
     except KeyboardInterrupt:
-        sys.exit("Ended before it was done.")
+        sys.exit("Stopped before it was done.")
     finally:
         stack.end()
-    print(f"\nAll as promised, in {time.monotonic() - began:.0f} s. Everything has ended. Your own: make run")
+    print(f"\nAll as promised, in {time.monotonic() - began:.0f} s. Everything has stopped. To run your own: make run")
 
 
 if __name__ == "__main__":

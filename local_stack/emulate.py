@@ -16,7 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-_REFUSED = b"This emulator answers programs on this machine that sign what they ask, and no web page.\n"
+_REFUSED = b"This emulator answers only programs on this machine that sign their requests, and no web page.\n"
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.-]+))(?::[0-9]{1,5})?")
 _HEALTH = b"/_ministack/health"  # what local_stack.emulator asks until it is there
 

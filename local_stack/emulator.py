@@ -55,7 +55,7 @@ def _run(command: list[str], hint: str) -> None:
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         errors = [line for line in said if line.startswith("ERROR")] or said
-        raise StackError(f"the emulator could not be installed: {hint} ({errors[-1] if errors else 'no word of why'})")
+        raise StackError(f"the emulator could not be installed: {hint} ({errors[-1] if errors else 'no reason given'})")
 
 
 class Emulator:
@@ -109,7 +109,7 @@ class Emulator:
 
     def _last_words(self) -> str:
         words = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_WORDS:]
-        return "; its last words:\n  " + "\n  ".join(words) if words else ""
+        return "; the end of its log:\n  " + "\n  ".join(words) if words else ""
 
 
 def answers(url: str) -> bool:

@@ -61,7 +61,7 @@ def failures(answer: object, message_ids: set[str]) -> set[str]:
     for entry in entries:
         identifier = entry.get("itemIdentifier") if isinstance(entry, Mapping) else None
         if not isinstance(identifier, str) or identifier not in message_ids:
-            raise MalformedAnswer(f"batchItemFailures names {identifier!r}, which is no message of this batch")
+            raise MalformedAnswer(f"batchItemFailures names {identifier!r}, which is not a message of this batch")
         named.add(identifier)
     return named
 
@@ -93,6 +93,10 @@ def event_of(messages: list[MessageTypeDef], queue_arn: str) -> dict[str, Any]:
     }
 
 
+def _all_of(count: int) -> str:
+    return "its message comes" if count == 1 else f"all {count} messages come"
+
+
 class Outage:
     """Says once that the queue cannot be polled and once that it is back, however many pollers find out."""
 
@@ -105,7 +109,7 @@ class Outage:
         """A poller met `error`."""
         with self._lock:
             if not self._down:
-                self._report(f"the queue cannot be polled, trying on: {type(error).__name__}: {error}")
+                self._report(f"the queue cannot be polled, still trying: {type(error).__name__}: {error}")
             self._down = True
 
     def over(self) -> None:
@@ -177,9 +181,9 @@ class EventSource:
         try:
             return failures(self.handler(event_of(messages, self._queue_arn), context), ids)
         except MalformedAnswer as error:
-            self.report(f"{self.function_name}: {error}; all {len(ids)} messages come back")
+            self.report(f"{self.function_name}: {error}; {_all_of(len(ids))} back")
         except (Exception, SystemExit):  # noqa: BLE001 - whatever it raises fails its batch, and must not end the poller
-            self.report(f"{self.function_name} raised; all {len(ids)} messages come back\n{traceback.format_exc()}")
+            self.report(f"{self.function_name} raised; {_all_of(len(ids))} back\n{traceback.format_exc()}")
         finally:
             timer.cancel()
         return ids

@@ -189,6 +189,6 @@ class LocalStack:
         while not emulators.answers(f"{self.api_url}/health"):
             for child in self._children():
                 if (ended := child.ended) is not None:
-                    raise StackError(f"{child.name} {ended} while starting; what it said is above")
+                    raise StackError(f"{child.name} {ended} while starting; its output is above")
             if time.monotonic() > deadline:
                 raise StackError(f"the API did not answer within {_START_SECONDS:g} s")

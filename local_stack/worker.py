@@ -106,7 +106,7 @@ def work(sources: Sequence[EventSource], stop: threading.Event, grace_seconds: f
         poller.join(max(0.0, deadline - time.monotonic()))
     if not lost.is_set():
         return 0
-    _report("a poller has ended; this worker ends, too")
+    _report("a poller has ended; this worker ends too")
     return POLLER_LOST
 
 

@@ -43,7 +43,7 @@ def test_the_defaults_hold_together() -> None:
         ({"wait_seconds": 25}, "WAIT_SECONDS must be at most API_FUNCTION_SECONDS - 5"),
         ({"api_function_seconds": 10}, "WAIT_SECONDS"),
         ({"allowed_origins": "*"}, "would open this machine to every web page"),
-        ({"allowed_origins": "https://Example.com"}, "small letters"),
+        ({"allowed_origins": "https://Example.com"}, "lower case"),
         ({"allowed_origins": "https://example.com/path"}, "no path"),
         ({"require_tokens": 2}, "REQUIRE_TOKENS"),
     ],

@@ -57,5 +57,5 @@ def _run(command: list[str]) -> None:
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         errors = [line for line in said if line.startswith("ERROR")] or said
-        why = errors[-1] if errors else "no word of why"
+        why = errors[-1] if errors else "no reason given"
         raise BenchError(f"the libraries to compare with could not be installed: {why}")

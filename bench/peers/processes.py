@@ -35,7 +35,7 @@ class Process:
     def check(self) -> None:
         """Raise BenchError, with its last words, when it has ended."""
         if (status := self._process.poll()) is not None:
-            raise BenchError(f"{self.name} ended with status {status}; its last words:\n{self.last_words()}")
+            raise BenchError(f"{self.name} ended with status {status}; the end of its log:\n{self.last_words()}")
 
     def last_words(self) -> str:
         """The end of what it printed."""

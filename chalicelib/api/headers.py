@@ -10,7 +10,7 @@ from chalicelib.jobs import access
 from chalicelib.jobs.access import Quota
 
 PREFLIGHT_SECONDS = 600
-NOT_THIS_MACHINE = "Stage dev answers this machine alone: use http://127.0.0.1 or http://localhost."
+NOT_THIS_MACHINE = "Stage dev answers only this machine: use http://127.0.0.1 or http://localhost."
 
 SECURITY = {
     "X-Content-Type-Options": "nosniff",

@@ -22,11 +22,11 @@ Schema = dict[str, Any]
 
 VERSION = "1.0.0"
 INTRODUCTION = """\
-Submit URLs, one or a thousand at once; each becomes a job, which is fetched, and its result kept for some days.
-**A URL that was submitted within the last hour is not fetched again**: the new job shares the standing fetch.
+Submit one URL, or up to a thousand at once. Each becomes a job: its URL is fetched, and the result kept for some days.
+**A URL that was submitted within the last hour is not fetched again**: the new job shares the existing fetch.
 
 Times are RFC 3339, UTC. Every error is `application/problem+json` (RFC 9457): its `type` ends in one of the names
-that are listed with each status, and its `detail` says what to do. Unknown members and query parameters are refused.
+listed with each status, and its `detail` says what to do. Unknown members and query parameters are refused.
 """
 
 EVERYWHERE = (problems.MALFORMED, problems.MISDIRECTED, problems.INVALID, problems.INTERNAL)

@@ -36,7 +36,7 @@ class AnswerHeader:
 JOB_ID = Parameter[str | None](
     name="job_id",
     where="path",
-    says="A job's id: 32 hexadecimal digits, in a batch with the job's number.",
+    says="A job's id: 32 hexadecimal digits, followed by `-` and the job's number if it is in a batch.",
     read=requests.as_given,
     schema={"type": "string", "pattern": "^[0-9a-f]{32}(-(0|[1-9][0-9]{0,2}))?$"},
     example="6f1ed002ab5595859014ebf0951522d9",
@@ -52,28 +52,28 @@ BATCH_ID = Parameter[str | None](
 CURSOR = Parameter[int](
     name="cursor",
     where="query",
-    says="Where a page begins; as the page before it says.",
+    says="Where the page begins, as given by the previous page.",
     read=requests.cursor,
     schema={"type": "string", "pattern": "^[0-9]{1,4}$"},
 )
 STATUS = Parameter[Status | None](
     name="status",
     where="query",
-    says="Only jobs of this status.",
+    says="Only jobs with this status.",
     read=requests.status,
     schema={"type": "string", "enum": list(Status)},
 )
 WAIT = Parameter[int | None](
     name="wait",
     where="query",
-    says="Seconds to wait for the job's end; more than {most_wait} are taken for {most_wait}.",
+    says="Seconds to wait for the job to finish; more than {most_wait} counts as {most_wait}.",
     read=requests.wait,
     schema={"type": "integer", "minimum": 0, "maximum": 9999},
 )
 PREFER = Parameter[int | None](
     name="Prefer",
     where="header",
-    says="`wait=20` is as `?wait=20`.",
+    says="`wait=20` does the same as `?wait=20`.",
     read=requests.preferred_wait,
     schema={"type": "string"},
 )
@@ -93,16 +93,16 @@ IF_NONE_MATCH = Parameter[str | None](
 )
 IN_PATHS = (JOB_ID, BATCH_ID)
 
-LOCATION = AnswerHeader("Location", "Where it is.")
-RETRY_AFTER = AnswerHeader("Retry-After", "Seconds after which to ask again.")
+LOCATION = AnswerHeader("Location", "Where to find it.")
+RETRY_AFTER = AnswerHeader("Retry-After", "Seconds to wait before asking again.")
 ETAG = AnswerHeader("ETag", "The SHA-256 of the bytes, in quotes.")
 LINK = AnswerHeader("Link", 'The next page, `rel="next"`; none on the last one.')
-PREFERENCE_APPLIED = AnswerHeader("Preference-Applied", "The part of `Prefer` that was followed.")
+PREFERENCE_APPLIED = AnswerHeader("Preference-Applied", "The part of `Prefer` that was applied.")
 RATE_LIMIT_POLICY = AnswerHeader(
-    "RateLimit-Policy", "The quota: URLs (`q`) in so many seconds (`w`). Only where there is one."
+    "RateLimit-Policy", "The quota: so many URLs (`q`) in so many seconds (`w`). Only if there is one."
 )
 RATE_LIMIT = AnswerHeader(
-    "RateLimit", "What is left of it (`r`), and for how many seconds (`t`). Only where there is one."
+    "RateLimit", "How much of it is left (`r`), and for how many seconds (`t`). Only if there is one."
 )
-WWW_AUTHENTICATE = AnswerHeader("WWW-Authenticate", "Which kind of access is needed.")
+WWW_AUTHENTICATE = AnswerHeader("WWW-Authenticate", "The kind of access that is needed.")
 ALLOW = AnswerHeader("Allow", "The methods that are allowed.")

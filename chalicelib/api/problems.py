@@ -24,21 +24,21 @@ class Kind:
 
 
 MALFORMED = Kind("malformed-request", 400, "The request cannot be read")
-INVALID_KEY = Kind("invalid-idempotency-key", 400, "The Idempotency-Key is not usable")
+INVALID_KEY = Kind("invalid-idempotency-key", 400, "The Idempotency-Key is not valid")
 UNAUTHORIZED = Kind("unauthorized", 401, "An access token is needed")
 NOT_FOUND = Kind("not-found", 404, "Not found")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here")
 IN_PROGRESS = Kind("in-progress", 409, "The first request with this key is still being stored")
-DELETED = Kind("deleted", 409, "What this key stands for is gone")
+DELETED = Kind("deleted", 409, "What was submitted with this key is gone")
 NOT_FINISHED = Kind("job-not-finished", 409, "The job is not finished")
 JOB_FAILED = Kind("job-failed", 409, "The job failed")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
-UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The body is not JSON by its Content-Type")
+UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The Content-Type is not JSON")
 MISDIRECTED = Kind("misdirected-request", 421, "The request was meant for another host")
 INVALID = Kind("invalid-request", 422, "The request is not valid")
-KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key was used for another body")
+KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key was used with another body")
 QUOTA_EXCEEDED = Kind("quota-exceeded", 429, "The quota is used up")
-INTERNAL = Kind("internal-error", 500, "Something is wrong on our side")
+INTERNAL = Kind("internal-error", 500, "Something went wrong on our side")
 UNAVAILABLE = Kind("unavailable", 503, "The service cannot do this now")
 
 KINDS = (

@@ -30,21 +30,27 @@ def problem_of(error: FetchQueueError) -> ProblemError:
             return ProblemError(problems.JOB_FAILED, f"There is no result: {why.detail}", error=ErrorView.of(why))
         case errors.NoValidURL(rejected=rejected):
             fields = [FieldError(pointer=f"/urls/{item.index}", detail=item.detail) for item in rejected]
-            detail = f"None of the {len(rejected)} URLs can be fetched; nothing was stored. First: {rejected[0].detail}"
+            if len(rejected) == 1:
+                detail = f"The URL cannot be fetched, so nothing was stored: {rejected[0].detail}"
+            else:
+                detail = f"None of the {len(rejected)} URLs can be fetched, so nothing was stored."
+                detail += f" The first one: {rejected[0].detail}"
             return ProblemError(problems.INVALID, detail, errors=fields)
         case errors.KeyGone():
-            detail = "What was submitted with this Idempotency-Key is gone, deleted or expired. Use a new key."
+            detail = (
+                "What was submitted with this Idempotency-Key is gone: it was deleted or has expired. Use a new key."
+            )
             return ProblemError(problems.DELETED, detail)
         case errors.KeyReused():
-            detail = "This Idempotency-Key came with another body before. Use a new key for a new body."
+            detail = "This Idempotency-Key was already used with another body. Use a new key for a new body."
             return ProblemError(problems.KEY_REUSED, detail)
         case errors.InProgress(seconds=seconds):
             detail = "The first request with this Idempotency-Key is still being stored."
-            detail += f" Send the same again in {seconds} s."
+            detail += f" Send the same request again in {seconds} s."
             return ProblemError(problems.IN_PROGRESS, detail, headers={"Retry-After": str(seconds)})
         case errors.Unauthorized():
-            detail = "Send an access token that is valid: Authorization: Bearer fq_..."
-            detail += " Whoever runs this service gives them out."
+            detail = "Send a valid access token: Authorization: Bearer fq_..."
+            detail += " Whoever runs this service can give you one."
             realm = {"WWW-Authenticate": 'Bearer realm="fetch-queue"'}
             return ProblemError(problems.UNAUTHORIZED, detail, headers=realm)
         case errors.QuotaExceeded():
@@ -55,12 +61,16 @@ def problem_of(error: FetchQueueError) -> ProblemError:
 def _quota_exceeded(error: errors.QuotaExceeded) -> ProblemError:
     limit = error.quota.limits[error.span]
     if error.always:
-        detail = f"{error.urls} URLs are more than the {limit} that you may submit in a {error.span}. Split them."
+        detail = f"You may submit at most {_urls(limit)} a {error.span}; this request has {error.urls}. Split it."
         return problems.at("/urls", detail)
     wait, left = error.span.seconds_left(error.quota.now), error.quota.remaining(error.span)
     return ProblemError(
         problems.QUOTA_EXCEEDED,
-        f"You may submit {limit} URLs a {error.span} and {left} of them {'is' if left == 1 else 'are'} left; "
-        f"this has {error.urls}. Send it again in {wait} s.",
+        f"You may submit {_urls(limit)} a {error.span}, of which {left} {'is' if left == 1 else 'are'} left; "
+        f"this request has {error.urls}. Send it again in {wait} s.",
         headers={"Retry-After": str(wait), **rate_limit(error.quota)},
     )
+
+
+def _urls(count: int) -> str:
+    return f"{count} URL" if count == 1 else f"{count} URLs"

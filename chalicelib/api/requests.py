@@ -45,7 +45,7 @@ def body(raw: bytes, content_type: str | None, kind: type[T]) -> T:
     if len(raw) > BODY_LIMIT:
         raise ProblemError(
             problems.TOO_LARGE,
-            f"The body has {len(raw)} bytes; {BODY_LIMIT} are allowed. Split the URLs into several batches.",
+            f"The body has {len(raw)} bytes; at most {BODY_LIMIT} are allowed. Split the URLs into several batches.",
         )
     if not raw:
         raise ProblemError(problems.MALFORMED, f"The body is empty; send JSON such as {_example(kind)}.")
@@ -63,7 +63,7 @@ def _convert(value: Any, kind: type[T]) -> T:
     errors = [
         FieldError(
             pointer=_pointer([name]),
-            detail=f"Unknown member; {_WRONG_ROUTE.get(name, 'known here: ' + ', '.join(known))}.",
+            detail=f"Unknown member; {_WRONG_ROUTE.get(name, 'allowed here: ' + ', '.join(known))}.",
         )
         for name in [name for name in value if name not in known][:MOST_UNKNOWN]
     ] + [
@@ -129,10 +129,10 @@ def query(given: Mapping[str, Sequence[str]], allowed: Sequence[str]) -> dict[st
     values = {}
     for name, all_values in given.items():
         if name not in allowed:
-            known = f"known here: {', '.join(allowed)}" if allowed else "there are none here"
+            known = f"allowed here: {', '.join(allowed)}" if allowed else "none is allowed here"
             raise ProblemError(problems.INVALID, f"Unknown query parameter {name!r}; {known}.")
         if len(all_values) != 1:
-            raise ProblemError(problems.INVALID, f"Give the query parameter {name} once.")
+            raise ProblemError(problems.INVALID, f"Give the query parameter {name} only once.")
         values[name] = all_values[0]
     return values
 
@@ -147,7 +147,7 @@ def wait(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 4):
-        raise ProblemError(problems.INVALID, "wait is a whole number of seconds, of up to four digits.")
+        raise ProblemError(problems.INVALID, "wait must be a whole number of seconds, with at most four digits.")
     return int(text)
 
 
@@ -162,7 +162,7 @@ def cursor(text: str | None) -> int:
     if text is None:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) <= 4):
-        raise ProblemError(problems.INVALID, "The cursor is not one of ours; follow the `next` link of a page.")
+        raise ProblemError(problems.INVALID, "The cursor is not valid; follow the `next` link of a page.")
     return int(text)
 
 
@@ -173,4 +173,4 @@ def status(text: str | None) -> Status | None:
     try:
         return Status(text)
     except ValueError:
-        raise ProblemError(problems.INVALID, f"There is no status {text!r}; there are {', '.join(Status)}.") from None
+        raise ProblemError(problems.INVALID, f"No such status: {text!r}. Use one of {', '.join(Status)}.") from None

@@ -61,7 +61,7 @@ def get_job(call: Call, job_id: str) -> Response:
 
 
 def get_result(call: Call, job_id: str) -> Response:
-    """`GET /jobs/{id}/result`: the fetched bytes, inline or by a redirect to where they are."""
+    """`GET /jobs/{id}/result`: the fetched bytes, inline or by a redirect to them."""
     if_none_match = call.get(parameters.IF_NONE_MATCH)
     found = results.read_result(
         call.service,
@@ -96,7 +96,7 @@ def delete_job(call: Call, job_id: str) -> Response:
 
 
 def get_batch(call: Call, batch_id: str) -> Response:
-    """`GET /batches/{id}`: counts over a batch, and a page of its jobs."""
+    """`GET /batches/{id}`: a batch's counts, and a page of its jobs."""
     cursor = call.get(parameters.CURSOR)
     status = call.get(parameters.STATUS)
     found = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
@@ -105,7 +105,7 @@ def get_batch(call: Call, batch_id: str) -> Response:
 
 
 def get_batch_results(call: Call, batch_id: str) -> Response:
-    """`GET /batches/{id}/results`: a batch's jobs, a line each, with links to their results."""
+    """`GET /batches/{id}/results`: a batch's jobs, one per line, with links to their results."""
     cursor = call.get(parameters.CURSOR)
     found = results.read_links(call.service, call.tenant, batch_id, cursor=cursor)
     views = [call.render.linked(shown, link, found.links_until) for shown, link in found.jobs]
@@ -158,7 +158,7 @@ SUBMISSION = (
 A_JOB = GoodAnswer(says="The job.", body=JobView, headers=(parameters.RETRY_AFTER, parameters.PREFERENCE_APPLIED))
 TEXT = {"type": "string"}
 BYTES = {"type": "string", "format": "binary"}  # as generators of clients understand it
-GONE = GoodAnswer(says="It is gone for good.")
+GONE = GoodAnswer(says="It is deleted for good.")
 
 ROUTES = (
     Route(
@@ -169,7 +169,7 @@ ROUTES = (
         body=JobRequest,
         answers={
             202: GoodAnswer(
-                says="The job, which may be finished.",
+                says="The job, which may already be finished.",
                 body=JobView,
                 headers=(parameters.LOCATION, parameters.RETRY_AFTER, *QUOTA),
             )
@@ -204,12 +204,13 @@ ROUTES = (
         headers=(parameters.IF_NONE_MATCH,),
         answers={
             200: GoodAnswer(
-                says="The bytes as fetched, a short text.", content_type="*/*", schema=BYTES, headers=(parameters.ETAG,)
+                says="The bytes as fetched: a short text.", content_type="*/*", schema=BYTES, headers=(parameters.ETAG,)
             ),
             303: GoodAnswer(
-                says="The bytes are where it says, for a minute.", headers=(parameters.LOCATION, parameters.ETAG)
+                says="The bytes can be read at this Location for a minute.",
+                headers=(parameters.LOCATION, parameters.ETAG),
             ),
-            304: GoodAnswer(says="The client has them.", headers=(parameters.ETAG,)),
+            304: GoodAnswer(says="The client already has them.", headers=(parameters.ETAG,)),
         },
         problems=(problems.NOT_FINISHED, problems.JOB_FAILED),
     ),
@@ -244,7 +245,7 @@ ROUTES = (
         path="/health",
         view=get_health,
         public=True,
-        answers={200: GoodAnswer(says="It answers.", body=Health)},
+        answers={200: GoodAnswer(says="The API answers.", body=Health)},
     ),
     Route(
         method="GET",

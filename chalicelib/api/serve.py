@@ -88,8 +88,10 @@ def _call(api: Api, route: Route, request: Request, access: Access, path: Mappin
 
 def _unavailable(api: Api) -> Response:
     if api.local:
-        log.error("table, queue or bucket does not answer; `make run` starts an emulator for them")
-    detail = f"Something that the service needs is away. Send the same again in {UNAVAILABLE_SECONDS} s."
+        log.error("the table, the queue or the bucket does not answer; `make run` starts an emulator for them")
+    detail = (
+        f"Something that the service needs is not available. Send the same request again in {UNAVAILABLE_SECONDS} s."
+    )
     away = problems.problem(problems.UNAVAILABLE, detail)
     return _problem(away, {"Retry-After": str(UNAVAILABLE_SECONDS)})
 
@@ -117,7 +119,7 @@ def _preflights() -> list[Route]:
                 return Response(
                     body="", status_code=204, headers={**let_in, **headers.preflight(allowed, REQUEST_HEADERS)}
                 )
-            detail = f"Allowed here: {allowed}. Pages of other origins are let in by ALLOWED_ORIGINS."
+            detail = f"Allowed here: {allowed}. ALLOWED_ORIGINS says which other origins' pages may use the API."
             return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), {"Allow": allowed})
 
         return preflight
@@ -135,7 +137,7 @@ def _guarding(api: Callable[[], Api]) -> Callable[..., Response]:
         try:
             ready = api()
         except Exception:  # settings that do not hold together: what Chalice does for a route, it does not here
-            log.exception("the service cannot be made")
+            log.exception("the service cannot be set up")
             response = _internal()
         else:
             let_in = headers.cors(ready.origins, event.headers.get("origin"), ANSWER_HEADERS)
@@ -160,12 +162,12 @@ def _reshape(event: Any, get_response: Callable[[Any], Response]) -> Response:
         detail = f"Allowed here: {methods}."
         return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), {"Allow": methods})
     if response.status_code == problems.MALFORMED.status:
-        return _problem(problems.problem(problems.MALFORMED, "The request is not HTTP as it should be."), {})
+        return _problem(problems.problem(problems.MALFORMED, "The request is not valid HTTP."), {})
     return _internal()
 
 
 def _internal() -> Response:
-    detail = "The request met a fault of ours. It is logged; try again, or try something else."
+    detail = "The request failed because of an error on our side. It is logged; try again, or try something else."
     return _problem(problems.problem(problems.INTERNAL, detail), {})
 
 

@@ -1,4 +1,4 @@
-"""What goes over HTTP: the requests' and answers' types. They parse, validate and render."""
+"""The types of requests and answers over HTTP. They parse, validate and render."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from chalicelib.jobs.entities import ErrorType, FetchError, Status
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC
 
-# What is accepted is judged by `jobs.urls`; this is for who reads the document.
+# `jobs.urls` decides what is accepted; this is for readers of the OpenAPI document.
 Url = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"})]
 
 Excerpt = Annotated[
-    str, msgspec.Meta(max_length=1000, description="What the site says of it in its own words: the beginning, as text.")
+    str,
+    msgspec.Meta(
+        max_length=1000, description="The beginning of what the site says about it in its own words, as text."
+    ),
 ]
 
 
@@ -31,7 +34,7 @@ class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ResultView(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a result; the bytes are at `href`."""
+    """What is known about a result; the bytes are at `href`."""
 
     content_type: str
     size: int
@@ -44,7 +47,7 @@ class ResultView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkedResultView(ResultView, frozen=True, kw_only=True):
-    """A result with a link that anybody may read it by, for a while."""
+    """A result, with a link by which anybody can read it for a while."""
 
     link: str
     link_expires_at: Timestamp
@@ -60,7 +63,7 @@ class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(error: FetchError) -> ErrorView:
-        """As it is shown."""
+        """The view of an error."""
         return ErrorView(type=error.type, detail=error.detail, http_status=error.http_status, excerpt=error.excerpt)
 
 
@@ -73,7 +76,7 @@ class JobLinks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it is shown."""
+    """A job, as the API shows it."""
 
     id: str
     batch_id: str | None
@@ -97,7 +100,7 @@ class LinkedJobView(JobView, frozen=True, kw_only=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """A URL of a batch that is no job, and why."""
+    """A URL of a batch that did not become a job, and why."""
 
     index: int
     url: str
@@ -132,7 +135,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchView(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch as it is shown: counts over the whole, jobs of one page."""
+    """A batch, as the API shows it: counts of all its jobs, and one page of them."""
 
     id: str
     submitted_at: Timestamp
@@ -152,14 +155,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """A member of the body that is at fault, as an RFC 6901 pointer."""
+    """A member of the body that is wrong, as an RFC 6901 pointer."""
 
     pointer: str
     detail: str
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An error, as RFC 9457 has it."""
+    """An error, as RFC 9457 defines it."""
 
     type: str
     title: str

@@ -77,8 +77,8 @@ def check_single(url: str) -> None:
         if match.start() > query and between == between.strip():
             continue  # a comma in a query is more often a list of the site's own
         raise InvalidURL(
-            f"the line holds two URLs, with {_named(between)} between them; several URLs go to POST /batches, each a "
-            "string of its own (within a single URL the second is percent-encoded)"
+            f"the line contains two URLs, separated by {_named(between)}; send several URLs to POST /batches, each as "
+            "its own string (within a single URL, percent-encode the second)"
         )
 
 
@@ -96,10 +96,10 @@ def _check_text(url: str, longest: int) -> None:
     if len(url) > longest:
         raise InvalidURL(f"a URL has at most {longest} characters; this one has {len(url)}")
     if damaged := _DAMAGED.search(url):
-        code, place = f"U+{ord(damaged[0]):04X}", f"as character {damaged.start() + 1}"
+        code, place = f"U+{ord(damaged[0]):04X}", f"at character {damaged.start() + 1}"
         if damaged[0] >= "\ud800":
-            raise InvalidURL(f"the URL holds {code} {place}: its text was damaged on the way; send it as UTF-8")
-        raise InvalidURL(f"the URL holds a control character, {code}, {place}; remove it")
+            raise InvalidURL(f"the URL contains {code} {place}: its text was damaged on the way; send it as UTF-8")
+        raise InvalidURL(f"the URL contains a control character, {code}, {place}; remove it")
     if url != url.strip():
         raise InvalidURL("the URL begins or ends with a space; remove it")
 
@@ -108,10 +108,10 @@ def _split_scheme(url: str, policy: AddressPolicy) -> tuple[str, str]:
     if forgotten := _SCHEME_FORGOTTEN.fullmatch(url):
         likely = "http" if forgotten[1] == "localhost" or forgotten[1].startswith("127.") else "https"
         hint = _did_you_mean(f"{likely}://{url.removeprefix('//')}", policy)
-        raise InvalidURL(f"a URL begins with http:// or https://{hint}")
+        raise InvalidURL(f"a URL must begin with http:// or https://{hint}")
     match = _SCHEME.match(url)
     if not match:
-        raise InvalidURL("a URL begins with http:// or https://; give the whole of it, such as https://example.com/")
+        raise InvalidURL("a URL must begin with http:// or https://; give the whole URL, such as https://example.com/")
     scheme = match[1].lower()
     if scheme not in _DEFAULT_PORTS:
         raise InvalidURL(f"the scheme must be http or https, not {scheme[:20]}")
@@ -130,7 +130,7 @@ def _did_you_mean(url: str, policy: AddressPolicy) -> str:
 def _split_authority(authority: str, scheme: str) -> tuple[str, int]:
     """The host as written and the port."""
     if "\\" in authority:
-        raise InvalidURL("a backslash stands in or before the host, where only / can end it; replace it by /")
+        raise InvalidURL("there is a backslash in or before the host, which only / can end; replace it with /")
     if "@" in authority:
         raise InvalidURL("remove the user name and password before the @: they would be stored and shown")
     if " " in authority:
@@ -143,9 +143,11 @@ def _split_authority(authority: str, scheme: str) -> tuple[str, int]:
     else:
         host, _, port = authority.partition(":")
         if ":" in port:
-            raise InvalidURL("the host holds two colons; an IPv6 address stands in brackets: http://[2001:db8::1]/")
+            raise InvalidURL(
+                "the host contains two colons; an IPv6 address needs square brackets: http://[2001:db8::1]/"
+            )
     if not host:
-        raise InvalidURL("the URL names no host; give one, such as https://example.com/")
+        raise InvalidURL("the URL has no host; give one, such as https://example.com/")
     return host, _port(port) if port else _DEFAULT_PORTS[scheme]
 
 
@@ -154,7 +156,7 @@ def _port(text: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535):
         raise InvalidURL(f"a port is a number from 1 to 65535, not {text[:20]}")
     if reason := refused_port(int(digits)):
-        raise InvalidURL(f"port {digits} may not be fetched ({reason}); only ports where web sites listen can")
+        raise InvalidURL(f"port {digits} is not allowed ({reason}); only ports that web sites listen on are")
     return int(digits)
 
 
@@ -180,11 +182,13 @@ def _host(text: str, port: int, policy: AddressPolicy) -> str:
 
 def _ipv6(text: str) -> IPv6Address:
     if "%" in text:
-        raise InvalidURL("remove the zone (from % on) in the IPv6 address: it means something on one machine only")
+        raise InvalidURL(
+            "remove the zone (everything from %) from the IPv6 address: it has a meaning on one machine only"
+        )
     try:
         return IPv6Address(text[1:-1])
     except ValueError:
-        raise InvalidURL("what stands in square brackets is no IPv6 address") from None
+        raise InvalidURL("the text in square brackets is not an IPv6 address") from None
 
 
 def _ipv4(host: str) -> IPv4Address:
@@ -194,30 +198,34 @@ def _ipv4(host: str) -> IPv4Address:
     """
     parts = host.split(".")
     if any(part[0] == "0" and part[1:2].isdigit() for part in parts):
-        raise InvalidURL("remove the leading zeros in the IPv4 address: some read them as octal")
+        raise InvalidURL("remove the leading zeros from the IPv4 address: some programs read them as octal")
     if len(parts) <= 4 and all(_NUMBER.fullmatch(part) for part in parts):
         *first, last = (int(part, 0) for part in parts)
         if max(first, default=0) < 256 and last < 256 ** (4 - len(first)):
             return IPv4Address(sum(n << 24 - 8 * place for place, n in enumerate(first)) + last)
-    raise InvalidURL("a host that ends in a number is an IPv4 address, and this is none; write it as in 198.51.100.7")
+    raise InvalidURL(
+        "a host that ends in a number must be an IPv4 address, and this is not one; write it like 198.51.100.7"
+    )
 
 
 def _name(text: str) -> str:
     """The host name in lower case and ASCII, without the dot of the root: requests leaves it out of Host and SNI."""
     if "%" in text:
-        raise InvalidURL("the host holds a percent-escape; write the host itself")
+        raise InvalidURL("the host contains a percent-escape; write the host itself")
     name = (text.lower() if text.isascii() else _mapped(text)).removesuffix(".")
     if len(name) > 253:
         raise InvalidURL(f"a host name has at most 253 characters; this one has {len(name)}")
     for label in name.split("."):
         if not label:
-            raise InvalidURL("the host has an empty part: it begins with a dot or has two in a row")
+            raise InvalidURL("the host has an empty part: it begins with a dot or has two dots in a row")
         if len(label) > _LONGEST_LABEL:
             raise _too_long(label)
         if not _LABEL.fullmatch(label):
-            raise InvalidURL("the host holds a character that no host name can have; letters, digits, - and _ are fine")
+            raise InvalidURL(
+                "the host contains a character that no host name can have; letters, digits, - and _ are allowed"
+            )
         if label.startswith("xn--") and not _is_punycode(label[4:]):
-            raise InvalidURL(f"the part {label} of the host stands for no international name")
+            raise InvalidURL(f"the part {label} of the host is not a valid international name")
     return name
 
 
@@ -238,7 +246,7 @@ def _mapped(text: str) -> str:
             if misjoined or (label.startswith("xn--") and not label.isascii()):
                 raise idna.IDNAError
     except ValueError:  # as IDNAError is, and what idna says of a neighbour that Unicode has not named
-        raise InvalidURL("the host is no valid international name; if it is in use, give its xn-- form") from None
+        raise InvalidURL("the host is not a valid international name; if it is in use, give its xn-- form") from None
     return ".".join(label if label.isascii() else f"xn--{_punycode(label)}" for label in labels)
 
 
@@ -249,7 +257,7 @@ def _punycode(label: str) -> str:
 
 
 def _too_long(label: str) -> InvalidURL:
-    return InvalidURL(f"a part of a host name has at most {_LONGEST_LABEL} characters; one has {len(label)}")
+    return InvalidURL(f"a part of a host name has at most {_LONGEST_LABEL} characters; one here has {len(label)}")
 
 
 def _is_punycode(text: str) -> bool:

@@ -123,7 +123,7 @@ class Attempts:
         try:
             self._bucket.delete([key])
         except Unavailable:
-            log.warning("a result that no record names stays until its fetch is deleted", extra={"key": key})
+            log.warning("a result that no row names stays until its fetch is deleted", extra={"key": key})
 
     def _result(self, fetched: Fetched, key: str) -> Result:
         return Result(

@@ -14,9 +14,9 @@ from chalicelib.runner.tls import TooMuchOverhead
 _CERTIFICATE_PROBLEMS = {
     9: "its certificate is not valid yet",
     10: "its certificate has expired",
-    18: "its certificate is signed by itself",
+    18: "its certificate is self-signed",
     19: "its certificate is from an authority that is not trusted",
-    20: "its certificate is from an authority that is not trusted, or the site leaves out a certificate in between",
+    20: "its certificate is from an authority that is not trusted, or the site leaves out an intermediate certificate",
     62: "its certificate is for another name",
     64: "its certificate is for another name",
 }
@@ -35,13 +35,13 @@ def diagnosed(error: BaseException, *, host: str, seconds: float, answered: bool
                 problem = _CERTIFICATE_PROBLEMS.get(cause.verify_code, "its certificate is not valid")
                 return failures.tls(host, problem)
             case TooMuchOverhead():
-                return failures.tls(host, "the site sends TLS messages without end in place of data")
+                return failures.tls(host, "the site keeps sending TLS messages instead of data")
             case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
                 return failures.cut(answered=answered)
             case ssl.SSLError() if answered:
                 return failures.tls(host, "the site's TLS messages are malformed")
             case ssl.SSLError():
-                return failures.tls(host, "the site does not speak TLS, or no version of it that is safe")
+                return failures.tls(host, "the site does not speak TLS, or only versions that are not safe")
             case HTTPException() | ValueError():
                 break
             case OSError():

@@ -31,13 +31,13 @@ def _failure(error_type: ErrorType, detail: str, *, retryable: bool) -> Failure:
 
 def out_of_time(seconds: float) -> Failure:
     """The whole fetch took too long."""
-    detail = f"the site did not send its whole answer within the limit of {seconds:g} seconds"
+    detail = f"the site did not send its whole answer within the limit of {_seconds(seconds)}"
     return _failure(ErrorType.TIMEOUT, detail, retryable=True)
 
 
 def connecting_took_too_long(host: str, seconds: float) -> Failure:
     """No address of the host took the connection in time."""
-    return _failure(ErrorType.TIMEOUT, f"{host} took no connection within {seconds:g} seconds", retryable=True)
+    return _failure(ErrorType.TIMEOUT, f"{host} did not accept a connection within {_seconds(seconds)}", retryable=True)
 
 
 def no_such_host(host: str) -> Failure:
@@ -62,7 +62,7 @@ def unreachable(host: str) -> Failure:
 
 def cut(*, answered: bool) -> Failure:
     """The connection ended before it should have."""
-    before = "the answer was whole" if answered else "the site answered"
+    before = "the answer was complete" if answered else "the site answered"
     return _failure(ErrorType.CONNECTION, f"the connection was cut before {before}", retryable=True)
 
 
@@ -84,7 +84,7 @@ def blocked_url(detail: str) -> Failure:
 
 def blocked_redirect() -> Failure:
     """A redirect led to a URL that would not have been accepted either."""
-    detail = "a redirect led to a URL that may not be fetched: no public http or https address"
+    detail = "a redirect led to a URL that may not be fetched: it is not a public http or https address"
     return _failure(ErrorType.BLOCKED, detail, retryable=False)
 
 
@@ -96,7 +96,7 @@ def too_large(limit: int) -> Failure:
 
 def too_many_redirects(limit: int) -> Failure:
     """Round in a circle, or a long chain."""
-    detail = f"the site redirected more than {limit} times"
+    detail = f"the site redirected more than {_counted(limit, 'time')}"
     return _failure(ErrorType.TOO_MANY_REDIRECTS, detail, retryable=False)
 
 
@@ -122,4 +122,12 @@ def _size(count: int) -> str:
     for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count % unit == 0:
             return f"{count // unit} {name}"
-    return f"{count} bytes"
+    return _counted(count, "byte")
+
+
+def _seconds(seconds: float) -> str:
+    return "1 second" if seconds == 1 else f"{seconds:g} seconds"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

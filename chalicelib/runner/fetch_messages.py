@@ -29,7 +29,7 @@ WORKER_LOST = FetchError(
 )
 NEVER_STARTED = FetchError(
     type=ErrorType.WORKER_LOST,
-    detail="no attempt could be begun, through a fault on our side; submit the URL again",
+    detail="no attempt could be started because of an error on our side; submit the URL again",
 )
 
 log = logging.getLogger("fetch_queue.runner")
@@ -163,7 +163,7 @@ class _Taken:
 
     def _failed(self, attempts: int) -> End:
         self.by.metrics.add(Metric.FAILED, error_type=ErrorType.WORKER_LOST)
-        log.error("fetch given up" if attempts else "job failed unstarted", extra={"attempt": attempts})
+        log.error("fetch given up" if attempts else "job failed before its first attempt", extra={"attempt": attempts})
         return Done()
 
     def _look(self, message: FetchMessage) -> decide.Seen:

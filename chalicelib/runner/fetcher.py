@@ -160,12 +160,14 @@ class Fetcher:
         if status == HTTPStatus.PARTIAL_CONTENT and not headers.is_whole(
             answer.headers.get("Content-Range", ""), length
         ):
-            raise Stopped(failures.invalid_response("the site sent a part of its answer, which was not asked for"))
+            raise Stopped(failures.invalid_response("the site sent only a part of its answer, which was not asked for"))
         content_type = headers.content_type_of(answer.raw.headers.getlist("Content-Type"))
         try:
             codings = body.codings_of(answer.headers.get("Content-Encoding"), content_type)
         except body.Undecodable as error:
-            raise Stopped(failures.invalid_response("the site compressed its answer in a way not asked for")) from error
+            raise Stopped(
+                failures.invalid_response("the site compressed its answer in a way that was not asked for")
+            ) from error
         if not codings and (length or 0) > limit:
             raise Stopped(failures.too_large(limit))
         sink.begin(content_type)
@@ -210,7 +212,9 @@ class Fetcher:
             sent = answer.raw.stream(piece, decode_content=False)
             yield from body.decoded(sent, codings, exchange.deadline.seconds_left)
         except body.Undecodable as error:
-            raise Stopped(failures.invalid_response("the site's answer is not compressed as it says")) from error
+            raise Stopped(
+                failures.invalid_response("the site's answer is not compressed in the way it says")
+            ) from error
         except body.CutShort as error:
             raise Stopped(failures.cut(answered=True)) from error
         except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
@@ -223,7 +227,7 @@ class Fetcher:
         try:
             return headers.location_of(answer.raw.headers.getlist("Location"))
         except ValueError as error:
-            raise Stopped(failures.invalid_response("the site redirected to no single valid URL")) from error
+            raise Stopped(failures.invalid_response("the site did not redirect to a single valid URL")) from error
 
     def _diagnosed(self, error: BaseException, exchange: Exchange) -> Failure:
         return diagnosed(

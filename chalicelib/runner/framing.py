@@ -51,7 +51,7 @@ def framing_of(head: Head) -> Framing:
     length, chunked = _length(head.lengths), _is_chunked(head)
     both = bool(head.codings) and length is not None
     if both and not chunked:  # curl reads to the end then, Chromium so many bytes
-        raise malformed("it gives a length, and a coding that has none")
+        raise malformed("it gives both a length and a coding that has none")
     stays = "close" not in head.connection and (head.minor > 0 or "keep-alive" in head.connection)
     if head.status in (101, 204, 304):  # never a body, so that one that is announced must not be the next answer
         return Framing(chunked=False, length=0, closes=not stays or head.status == 101 or chunked or bool(length))
@@ -64,7 +64,7 @@ def _length(values: list[str]) -> int | None:
     if len(set(values)) > 1:
         raise malformed("it gives several lengths")
     if values and not _LENGTH.fullmatch(values[0]):
-        raise malformed("its length is no number")
+        raise malformed("its length is not a number")
     return int(values[0]) if values else None
 
 
@@ -72,9 +72,9 @@ def _is_chunked(head: Head) -> bool:
     """Whether the body is in chunks. No other coding is undone: none was offered, so none may be used."""
     codings = [coding for coding in head.codings if coding != "identity"]  # which RFC 2616 had
     if codings not in ([], ["chunked"]):
-        raise Stopped(failures.invalid_response("the site sent its answer in a transfer coding not asked for"))
+        raise Stopped(failures.invalid_response("the site sent its answer in a transfer coding that was not asked for"))
     if codings and head.minor == 0:  # RFC 9112, 6.1
-        raise malformed("it has a transfer coding, which HTTP/1.0 does not know")
+        raise malformed("it has a transfer coding, which HTTP/1.0 does not have")
     return bool(codings)
 
 
@@ -134,7 +134,7 @@ class _Chunked:
             raise Stopped(failures.cut(answered=True))
         found = _CHUNK_LINE.fullmatch(line)
         if not found:
-            raise malformed("the length of a part is no number")
+            raise malformed("the length of a part is not a number")
         return int(found[1], 16)
 
     def _skip_trailers(self) -> None:
@@ -147,7 +147,7 @@ class _Chunked:
             if not line.endswith(b"\n"):
                 raise Stopped(failures.cut(answered=True))
             if not line.endswith(_CRLF):
-                raise malformed("a header that follows it has no proper end")
+                raise malformed("a header that follows it does not end properly")
             if line == _CRLF:
                 break
 

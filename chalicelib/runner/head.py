@@ -86,7 +86,7 @@ def _status(incoming: Incoming) -> tuple[int, int]:
         raise Stopped(failures.cut(answered=incoming.taken > 0))
     found = _STATUS_LINE.fullmatch(_line(incoming)) if start == _HTTP else None
     if not found:
-        raise Stopped(failures.invalid_response("what the site answered is not HTTP"))
+        raise Stopped(failures.invalid_response("the site's answer is not HTTP"))
     return int(found[1]), int(found[2])
 
 
@@ -94,7 +94,7 @@ def _lines(incoming: Incoming) -> Iterator[bytes]:
     """The lines up to the empty one."""
     while (line := _line(incoming)) not in _EMPTY:
         if b"\r" in line[:-2] or b"\0" in line:  # some readers end a line there
-            raise malformed("its head holds a NUL, or a CR within a line")
+            raise malformed("its head contains a NUL, or a CR within a line")
         yield line
 
 
@@ -115,7 +115,7 @@ def _fields(lines: Iterable[bytes]) -> list[tuple[str, str]]:
     for line in lines:
         if line[0] in _WHITE:
             if name is None or name in _FRAMING:
-                raise malformed("a line of its head continues none that may be continued")
+                raise malformed("its head has a continuation line where none is allowed")
             parts.append(line.strip(_END))
         else:
             name, value = _field(line)

@@ -188,7 +188,7 @@ class Runner:
         try:
             invocation.queue.leave(delivery.receipt_handle, seconds)
         except Unavailable:
-            log.warning("a message comes back later than it could", extra={"message_id": delivery.message_id})
+            log.warning("a message comes back later than necessary", extra={"message_id": delivery.message_id})
 
     def _pause(self, delivery: Delivery) -> float:
         """Twice as long each time, so that an outage does not use up the deliveries.

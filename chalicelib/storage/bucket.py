@@ -88,7 +88,7 @@ class Bucket:
             answer = self._client.delete_objects(Bucket=self._name, Delete={"Objects": [{"Key": key} for key in keys]})
         left = set(keys) - {deleted.get("Key") for deleted in answer.get("Deleted", [])}
         if left:
-            raise Unavailable(f"{len(left)} results could not be deleted")
+            raise Unavailable(f"results that could not be deleted: {len(left)}")
 
 
 def _attachment(file_name: str) -> str:

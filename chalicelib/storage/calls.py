@@ -136,7 +136,7 @@ def _code(error: ClientError) -> str:
 def member(answer: Mapping[str, Any], name: str) -> Any:
     """What every answer of a call has, by its documentation. Raises `Unavailable` where it is not there."""
     if name not in answer:
-        log.warning("an AWS answer is not whole", extra={"reason": f"it has no {name}"})
+        log.warning("an AWS answer is incomplete", extra={"reason": f"it has no {name}"})
         raise Unavailable(f"an answer has no {name}")
     return answer[name]
 
@@ -188,12 +188,12 @@ def _fault(operation: Any, status: int, headers: Mapping[str, str], body: object
     if "Transfer-Encoding" not in headers:  # urllib3 checks chunks itself
         length = headers.get("Content-Length")
         if length is None and not body and (status >= 300 or _answers_in_body(operation)):
-            return "there is no body, and no length that says so"  # nothing else shows a head that is cut
+            return "there is no body, and no length that says there is none"  # nothing else shows a head that is cut
         if length is not None and length != str(len(body)):
-            return f"{len(body)} bytes came of {length}"
+            return f"{len(body)} of {length} bytes came"
     checksum = headers.get("x-amz-crc32")
     if checksum is not None and "Content-Encoding" not in headers and checksum != str(zlib.crc32(body)):
-        return "the checksum is another"
+        return "the checksum differs"
     return ""
 
 

@@ -167,7 +167,7 @@ def _named(sessions: Sessions) -> Sessions:
 
 def _checked(any_id: str) -> str:
     if not is_id(any_id):
-        raise ValueError(f"{any_id!r} is no id: 32 hexadecimal digits, in a batch with the job's number")
+        raise ValueError(f"{any_id!r} is not an id: 32 hexadecimal digits, in a batch followed by the job's number")
     return any_id
 
 
@@ -176,4 +176,4 @@ def _lines(answer: ApiAnswer) -> Iterator[object]:
         try:
             yield json.loads(line)
         except ValueError as error:
-            raise UnexpectedAnswer(f"{answer.url} answers, but not with lines of JSON") from error
+            raise UnexpectedAnswer(f"{answer.url} answered, but not with lines of JSON") from error

@@ -27,7 +27,7 @@ IN_MEMORY = 8 * 1024 * 1024  # bytes of a result that is printed
 )
 @click.version_option(package_name=None, version=fetch_queue.__version__, prog_name="fetch-queue")
 def main() -> None:
-    """Submit URLs to a Fetch Queue, wait for them, save what came.
+    """Submit URLs to a Fetch Queue, wait for them, save the results.
 
     \b
     fetch-queue submit https://example.com/ --wait
@@ -43,9 +43,9 @@ main.add_command(submit)
 @options.as_json("the job or batch as the API gives it")
 @options.service
 def status(service: options.Service, any_id: str, in_json: bool) -> int:
-    """Say how a job or batch is doing.
+    """Show how a job or batch is doing.
 
-    The exit code is 1 where the job failed, or a job of the batch.
+    The exit code is 1 if the job failed, or any job of the batch.
     """
     found = service.queue().find(any_id)
     if in_json:
@@ -64,8 +64,7 @@ def status(service: options.Service, any_id: str, in_json: bool) -> int:
 def batch(service: options.Service, any_id: str, in_json: bool) -> int:
     """List the jobs of a batch.
 
-    With --json, each result has a link that anybody may read it by, for a minute. The exit code is 1 where a job
-    failed.
+    With --json, each result has a link by which anybody can read it for a minute. The exit code is 1 if any job failed.
     """
     if is_of_batch(any_id):
         raise click.UsageError(f"{any_id} is a job; its batch is {any_id.partition('-')[0]}")
@@ -88,14 +87,14 @@ def batch(service: options.Service, any_id: str, in_json: bool) -> int:
     "--output",
     type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
     metavar="FILE",
-    help="Write it there.",
+    help="Write to this file.",
 )
 @options.as_json("the file's size, SHA-256 and type (needs -o)")
 @options.service
 def result(service: options.Service, any_id: str, output: Path | None, in_json: bool) -> int:
     """Print or save what a job fetched.
 
-    They are checked first: what is printed or written is whole. The ID of a batch of one job will do.
+    The bytes are checked first: only a complete result is printed or written. The ID of a batch of one job works too.
     """
     to_file = output is not None and str(output) != "-"
     if in_json and not to_file:
@@ -131,7 +130,7 @@ def delete(service: options.Service, any_id: str, in_json: bool) -> int:
     if in_json:
         console.document({"id": any_id, "deleted": True})
     else:
-        console.err(f"{any_id} is gone for good.")
+        console.err(f"{any_id} is deleted for good.")
     return Exit.OK
 
 

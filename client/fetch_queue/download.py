@@ -88,7 +88,7 @@ class Downloads:
                 if wrong == WHOLE_TRIES:
                     raise CorruptResult(
                         f"the bytes of {job_id} are not the ones that were fetched: "
-                        f"{written.size} bytes with SHA-256 {written.sha256[:12]}..., which should be "
+                        f"{_bytes(written.size)} with SHA-256 {written.sha256[:12]}..., expected "
                         f"{_expected(known, sha256)}"
                     )
                 link = None
@@ -126,8 +126,8 @@ def _check_link(response: Response, transport: Transport, *, is_fresh: bool) -> 
     if not is_fresh and HTTPStatus.MULTIPLE_CHOICES <= status < SERVER_ERROR and status not in NOT_NOW:
         raise Stale
     if status in (*NOT_NOW, *GATEWAY, SERVER_ERROR, HTTPStatus.FORBIDDEN):
-        raise NotNow(f"The results' storage answers {status}.", transport.retry_after(response))
-    raise UnexpectedAnswer(f"the link to a result is answered with {status}")
+        raise NotNow(f"The results' storage answered {status}.", transport.retry_after(response))
+    raise UnexpectedAnswer(f"the link to a result was answered with {status}")
 
 
 def _copy(response: Response, sink: Sink, expected: int | None) -> Downloaded:
@@ -151,5 +151,9 @@ def _is_right(written: Downloaded, sha256: str | None, known: Result | None) -> 
 
 
 def _expected(known: Result | None, sha256: str | None) -> str:
-    size = "" if known is None else f"{known.size} bytes with "
+    size = "" if known is None else f"{_bytes(known.size)} with "
     return f"{size}SHA-256 {(sha256 or '')[:12]}..."
+
+
+def _bytes(count: int) -> str:
+    return f"{count} byte" if count == 1 else f"{count} bytes"

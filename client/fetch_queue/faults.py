@@ -23,7 +23,7 @@ class Lost(Exception):
 
 def lost(url: str, error: Exception) -> Lost:
     """What a broken connection is called."""
-    return Lost(f"{shown(url)} gives no answer: {reason(error)}")
+    return Lost(f"{shown(url)} does not answer: {reason(error)}")
 
 
 def again(problem: ProblemError) -> bool:
@@ -40,8 +40,8 @@ def refusal(response: Response, *, repeated: bool) -> ProblemError:
         detail = str(document["detail"])
         errors = tuple(FieldProblem(str(one["pointer"]), str(one["detail"])) for one in document.get("errors", ()))
     except (ValueError, KeyError, TypeError, AttributeError):
-        phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "no usual status"
-        detail = f"{shown(response.url)} answers {status} ({phrase}), but not as a Fetch Queue does; is --url right?"
+        phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "not a usual status"
+        detail = f"{shown(response.url)} answered {status} ({phrase}), but not like a Fetch Queue; is --url right?"
         return ProblemError(status, "", detail, repeated=repeated)
     return ProblemError(status, name, detail, errors, repeated=repeated)
 
@@ -63,9 +63,9 @@ def reason(error: BaseException) -> str:
             break
         deepest = following
     if isinstance(deepest, ssl.SSLCertVerificationError):
-        return f"its certificate is refused ({deepest.verify_message})"
+        return f"its certificate was refused ({deepest.verify_message})"
     if isinstance(deepest, ssl.SSLError):
-        return "it does not speak TLS, as if it were at http://"
+        return "it does not speak TLS; it may be at http://"
     if isinstance(deepest, TimeoutError) or isinstance(error, requests.Timeout):
         return "it took too long"
     if isinstance(deepest, OSError) and deepest.strerror:

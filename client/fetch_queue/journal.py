@@ -83,7 +83,9 @@ class Journal:
         return file
 
     def _damaged(self, line: int) -> ManifestError:
-        return ManifestError(f"{self.path} is no manifest, or damaged, in line {line}; move it away to begin anew")
+        return ManifestError(
+            f"{self.path} is not a manifest, or it is damaged, in line {line}; move it away to start over"
+        )
 
 
 def _open_no_link(path: str, flags: int) -> int:

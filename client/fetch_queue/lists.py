@@ -36,7 +36,7 @@ def gather(arguments: Sequence[str], files: Sequence[BinaryIO]) -> list[str]:
     for file in files:
         urls += read(getattr(file, "name", "the list"), file)
     if not urls:
-        raise ListError("there is no URL; give some, or a file of them with -f")
+        raise ListError("no URLs were given; give some, or a file of them with -f")
     return urls
 
 

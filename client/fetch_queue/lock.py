@@ -15,7 +15,7 @@ def locked(path: Path, what: Path) -> FileLock:
     try:
         lock.acquire()
     except Timeout as error:
-        raise ManifestError(f"another fetch-queue is at work with {what}; wait for its end, or end it") from error
+        raise ManifestError(f"another fetch-queue is using {what}; wait until it ends, or end it") from error
     except OSError as error:
         if path.is_symlink():
             raise linked(path) from error
@@ -25,4 +25,4 @@ def locked(path: Path, what: Path) -> FileLock:
 
 def linked(path: Path) -> ManifestError:
     """The error for a file that is kept open, and has a symbolic link in its place."""
-    return ManifestError(f"{path} is a symbolic link, and what it leads to is not written to; move the link away")
+    return ManifestError(f"{path} is a symbolic link, and its target is not written to; move the link away")

@@ -110,12 +110,14 @@ class Manifest:
                     batch = manifest.batches[record["batch"]]
                     batch.answered, batch.id = True, record["id"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ManifestError(f"{path} is no manifest, or damaged; move it away to begin anew") from error
+            raise ManifestError(f"{path} is not a manifest, or it is damaged; move it away to start over") from error
         for batch in manifest.batches:
             if _digest(urls, batch.indexes) != batch.sha256:
+                first, last = batch.first + 1, batch.first + batch.size
+                numbers = f"number {first:,} is" if first == last else f"numbers {first:,} to {last:,} are"
                 raise ManifestError(
-                    f"{path} is of other URLs: number {batch.first + 1:,} to {batch.first + batch.size:,} "
-                    "are not the same. Give the same list, or begin anew with another directory or manifest."
+                    f"{path} is for other URLs: {numbers} not the same. "
+                    "Give the same list, or start over with another directory or manifest."
                 )
         return manifest
 
@@ -173,11 +175,11 @@ def _digest(urls: Sequence[str], part: range) -> str:
 
 def _check_head(path: Path, head: Record, service: str, urls: int) -> None:
     if head.get("manifest") != KIND or head.get("version") != VERSION:
-        raise ManifestError(f"{path} is no manifest of this fetch-queue; give another name with --manifest")
+        raise ManifestError(f"{path} is not a manifest of this fetch-queue; give another name with --manifest")
     if head.get("service") != service:
-        raise ManifestError(f"{path} is of the service at {head.get('service')}, not of {service}; see --url")
+        raise ManifestError(f"{path} is for the service at {head.get('service')}, not for {service}; see --url")
     if head.get("urls") != urls:
         raise ManifestError(
-            f"{path} is of {head.get('urls')} URLs, and these are {urls:,}. "
-            "Give the same list, or begin anew with another directory or manifest."
+            f"{path} is for another number of URLs: {head.get('urls')}, not {urls:,}. "
+            "Give the same list, or start over with another directory or manifest."
         )

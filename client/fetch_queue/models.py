@@ -98,7 +98,7 @@ def parse(reader: Callable[[Any], T], document: Any) -> T:
     try:
         return reader(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnexpectedAnswer("the answer is not one of a Fetch Queue; is the address right?") from error
+        raise UnexpectedAnswer("the answer is not from a Fetch Queue; is the address right?") from error
 
 
 def job(document: Document) -> Job:

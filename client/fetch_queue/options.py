@@ -22,11 +22,11 @@ NOTICE_SECONDS = 10.0
 EXIT_CODES = """\
 \b
 Exit codes:
-  0    all is well: every URL succeeded
+  0    success: every URL succeeded
   1    some URL failed or was rejected
-  2    the command line is not right
+  2    the command line is wrong
   3    the service refused: no access, no such id, not valid
-  4    the service could not be reached, or this machine cannot go on
+  4    the service could not be reached, or something failed on this machine
   130  ended by Ctrl-C
 """
 
@@ -57,7 +57,7 @@ class Service:
     def queue(self, say: Callable[[str], None] = console.err) -> FetchQueue:
         """A client of it, which says what it waits for."""
         if self.token and self.url.startswith("http:") and not is_loopback(self.url):
-            say(f"The token goes to {console.plain(self.url)} unencrypted; use https:// where there is one.")
+            say(f"The token goes to {console.plain(self.url)} unencrypted; use https:// if the service has it.")
         notice = console.once_in(NOTICE_SECONDS, self.world.timing.clock, lambda text: say(console.plain(text)))
         return FetchQueue(
             self.url,
@@ -86,15 +86,15 @@ def service(command: Callable[..., int]) -> Callable[..., int]:
             "--give-up-after",
             type=click.FloatRange(min=0),
             metavar="SECONDS",
-            help="Try again for so long while the service gives no answer or says that it cannot now. "
-            "Default: 300; 15 where it has never answered.",
+            help="How long to keep trying while the service does not answer, or says that it cannot do this now. "
+            "Default: 300; 15 if it has never answered.",
         ),
         click.option(
             "--token",
             envvar="FETCH_QUEUE_TOKEN",
             callback=_token,
             metavar="TOKEN",
-            help="The access token. Better in FETCH_QUEUE_TOKEN: other users of this machine see command lines.",
+            help="The access token. Better set FETCH_QUEUE_TOKEN: other users of this machine can see command lines.",
         ),
         click.option(
             "--url",
@@ -102,7 +102,7 @@ def service(command: Callable[..., int]) -> Callable[..., int]:
             default=DEFAULT_URL,
             callback=_url,
             metavar="URL",
-            help=f"Where the service is, with its stage's prefix. Or FETCH_QUEUE_URL. Default: {DEFAULT_URL}.",
+            help=f"The service's address, with its stage's prefix. Or set FETCH_QUEUE_URL. Default: {DEFAULT_URL}.",
         ),
     ):
         decorated = option(decorated)
@@ -126,16 +126,16 @@ def _url(_context: click.Context, _parameter: click.Parameter, value: str) -> st
     except ValueError:
         host = None
     if host is None or parts.scheme not in ("http", "https"):
-        raise click.BadParameter(f"{value} is no address such as {DEFAULT_URL} or https://example.com/api")
+        raise click.BadParameter(f"{value} is not an address such as {DEFAULT_URL} or https://example.com/api")
     if parts.username is not None or parts.query or parts.fragment:
-        raise click.BadParameter("the service's address has no user name, no ? and no #")
+        raise click.BadParameter("the service's address must have no user name, no ? and no #")
     return value.strip().rstrip("/")
 
 
 def _token(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     value = None if value is None else value.strip()
     if value and not _TOKEN.fullmatch(value):
-        raise click.BadParameter("it holds a space, or another character that no token has")  # and not what it is
+        raise click.BadParameter("it contains a space, or another character that no token has")  # and not what it is
     return value or None
 
 
@@ -143,6 +143,6 @@ def _id(_context: click.Context, _parameter: click.Parameter, value: str) -> str
     found = value.strip()
     if not is_id(found):
         raise click.BadParameter(
-            f"{console.plain(found)} is no id: that is 32 hexadecimal digits, and a job's in a batch has a number too"
+            f"{console.plain(found)} is not an id: 32 hexadecimal digits, for a job in a batch followed by its number"
         )
     return found

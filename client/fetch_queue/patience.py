@@ -69,7 +69,9 @@ class Patience:
         limit = self._limit()
         if now - self._since + length > limit:
             if retry_after is not None and retry_after > limit:
-                raise Unreachable(f"{why} Gave up: that is in {retry_after:.0f} s, and at most {limit:.0f} are waited.")
+                raise Unreachable(
+                    f"{why} Gave up: that is in {retry_after:.0f} s, and the longest wait is {limit:.0f} s."
+                )
             raise Unreachable(f"{why} Gave up after {now - self._since:.0f} s.")
         if self.tries == 0:
             self._notice(f"{why} Trying again in {length:.0f} s, for {limit:.0f} s at most.")

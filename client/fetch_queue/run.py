@@ -216,7 +216,7 @@ class Run:
     def _finished(self, watched: Watched, number: int, job: Job) -> Entry:
         entry = self._entry(watched.batch, watched.indexes[number], number, job.status)
         if job.url != entry.url:
-            raise UnexpectedAnswer(f"job {job.id} is of {job.url}, and {entry.url} was submitted as that")
+            raise UnexpectedAnswer(f"job {job.id} is for {job.url}, but {entry.url} was submitted as that job")
         if job.error is not None:
             entry = replace(entry, error_type=job.error.type, error=job.error.detail)
         if job.result is not None:
@@ -228,13 +228,15 @@ class Run:
 def _number(job_id: str) -> int:
     """A job's place in its batch, from 0."""
     if not is_of_batch(job_id):
-        raise UnexpectedAnswer(f"{job_id} is no id of a job in a batch")
+        raise UnexpectedAnswer(f"{job_id} is not the id of a job in a batch")
     return int(job_id.rpartition("-")[2])
 
 
 def _gone_before_its_answer_came(batch: Planned, error: ProblemError) -> ProblemError:
+    first, last = batch.first + 1, batch.first + batch.size
+    urls = f"URL {first:,} was" if first == last else f"URLs {first:,} to {last:,} were"
     detail = (
-        f"URLs {batch.first + 1:,} to {batch.first + batch.size:,} were submitted before, and that batch is gone: "
-        "it was deleted, or it has expired. Begin anew with another directory or manifest."
+        f"{urls} submitted before, and that batch is gone: it was deleted, or it has expired. "
+        "Start over with another directory or manifest."
     )
     return ProblemError(error.status, error.name, detail)

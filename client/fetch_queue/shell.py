@@ -70,5 +70,5 @@ def _tell(text: str, error: BaseException | None, code: Exit) -> int:
 
 def _in_words(error: ProblemError) -> str:
     if error.status == 401:
-        return f"{error.detail} It goes into FETCH_QUEUE_TOKEN."
+        return f"{error.detail} Put it in FETCH_QUEUE_TOKEN."
     return error.detail

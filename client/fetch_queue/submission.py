@@ -33,7 +33,7 @@ MANIFEST = "manifest.jsonl"
     type=click.File("rb"),
     multiple=True,
     metavar="FILE",
-    help="Read URLs from a file, one a line; - is standard input. Blank lines and # comments are skipped.",
+    help="Read URLs from a file, one per line; - is standard input. Blank lines and # comments are skipped.",
 )
 @click.option("--wait", is_flag=True, help="Wait until every URL is fetched or has failed.")
 @click.option(
@@ -54,7 +54,7 @@ MANIFEST = "manifest.jsonl"
     type=click.IntRange(1, MOST_URLS),
     default=MOST_URLS,
     metavar="N",
-    help="Submit at most N URLs at a time, where a quota is below 1,000. What is in a manifest stays as it is.",
+    help="Submit at most N URLs at a time, if a quota is below 1,000. Batches in a manifest stay as they are.",
 )
 @options.as_json("a line of JSON for each URL")
 @options.service
@@ -68,13 +68,13 @@ def submit(
     batch_size: int,
     in_json: bool,
 ) -> int:
-    """Submit URLs, as many as there are.
+    """Submit any number of URLs.
 
-    They go out in batches of up to 1,000, and the id of each is printed.
+    They are sent in batches of up to 1,000, and the id of each batch is printed.
 
-    Going on: with --output or --manifest, the same command again goes on after Ctrl-C, a kill or a lost connection.
-    Nothing is submitted twice, and what is saved is not read again. Without both of them there is nothing to go on
-    with: the same command would submit everything anew.
+    Going on: with --output or --manifest, run the same command again to go on after Ctrl-C, a kill or a lost
+    connection. Nothing is submitted twice, and what is saved is not read again. Without either of them there is nothing
+    to go on from: the same command would submit everything again.
     """
     began = service.clock()
     path = output / MANIFEST if output and manifest is None else manifest
@@ -85,9 +85,7 @@ def submit(
             folder = stack.enter_context(closing(Folder(output))) if output else None
             kept = stack.enter_context(closing(_manifest(path, service.url, given, batch_size)))
             if kept.began:
-                teller.say(
-                    f"Going on with {path}: {len(kept.entries):,} of {console.count(len(given), 'URL')} are known."
-                )
+                teller.say(f"Going on with {path}: {len(kept.entries):,} of {console.count(len(given), 'URL')} known.")
             if folder is not None:
                 folder.keep(entry.file for entry in kept.entries.values() if folder.holds(entry.file, entry.size))
                 folder.tidy()
@@ -102,13 +100,13 @@ def submit(
                 run.note()
     except (FetchQueueError, OSError, KeyboardInterrupt) as error:
         if isinstance(error, ProblemError) and any(problem.pointer == "/urls" for problem in error.errors):
-            anew = f", and another directory or manifest: the batches of {path} are cut" if path else ""
-            error.add_note(f"Begin anew with a smaller --batch-size{anew}.")
+            anew = f", and another directory or manifest: the batches of {path} are fixed" if path else ""
+            error.add_note(f"Start over with a smaller --batch-size{anew}.")
         elif path is not None:
-            error.add_note(f"The same command again goes on from here; what it needs is in {path}.")
+            error.add_note(f"Run the same command again to go on from here; what it needs is in {path}.")
         elif teller.batches:
             error.add_note(
-                f"{console.count(teller.batches, 'batch')} submitted. Only --output or --manifest would allow to go on."
+                f"{console.count(teller.batches, 'batch')} submitted. Only --output or --manifest lets a run go on."
             )
         raise
     if not in_json:

@@ -45,7 +45,7 @@ class ApiAnswer:
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
-            raise UnexpectedAnswer(f"{self.url} answers, but not as a Fetch Queue does; is --url right?") from error
+            raise UnexpectedAnswer(f"{self.url} answered, but not like a Fetch Queue; is --url right?") from error
 
 
 class Transport:
@@ -146,14 +146,14 @@ class Transport:
                     return
                 # Not left to requests, which would look into .netrc on the way.
                 url = joined(url, response.headers["Location"])
-        raise UnexpectedAnswer(f"the link to a result leads on and on, at last to {shown(url)}")
+        raise UnexpectedAnswer(f"the link to a result redirects too often, at last to {shown(url)}")
 
     def problem(self, response: Response, *, repeated: bool = False) -> ProblemError | None:
         """The refusal that an answer is; None where it is none. Raises Lost, and UnexpectedAnswer for a redirect."""
         status = response.status_code
         if status in REDIRECTS and not (status == HTTPStatus.SEE_OTHER and response.url.endswith("/result")):
             where = joined(response.url, response.headers.get("Location", ""))
-            raise UnexpectedAnswer(f"{self.url} answers that it is elsewhere, at {where}; if that is right, use it")
+            raise UnexpectedAnswer(f"{self.url} redirects to {where}; if that is right, use that address")
         try:
             return None if response.ok else refusal(response, repeated=repeated)
         except requests.RequestException as error:  # of a body that is read only now
@@ -202,7 +202,7 @@ class Transport:
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise lost(url, error) from error
         except (requests.RequestException, ValueError) as error:
-            raise UnexpectedAnswer(f"{shown(url)} cannot be asked: {reason(error)}") from error
+            raise UnexpectedAnswer(f"no request can be sent to {shown(url)}: {reason(error)}") from error
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._own, "session", None)
@@ -218,7 +218,7 @@ def joined(base: str, target: str) -> str:
         parts = urlsplit(url)
         _ = parts.hostname, parts.port
     except ValueError as error:
-        raise UnexpectedAnswer(f"{shown(base)} links to what is no URL") from error
+        raise UnexpectedAnswer(f"{shown(base)} links to something that is not a URL") from error
     return url
 
 

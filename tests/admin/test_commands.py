@@ -59,8 +59,8 @@ CALLS = {"GetItem", "BatchGetItem", "UpdateItem", "TransactWriteItems"}
         (("token", "expire", "ab" * 6, "--at", "2027-01-01T00:00:00"), "argument --at: must be"),
         (("token", "expire", "ab" * 6, "--at", "2027-13-01T00:00:00Z"), "argument --at: must be"),
         (("token", "expire", "ab" * 6, "--at", "20270101T000000Z"), "argument --at: must be"),
-        (("token", "expire", "ab" * 6, "--at", "2026-01-01T00:00:00Z"), "--at must be later than now"),
-        (("token", "expire", "ab" * 6, "--at", "9999-12-31T23:59:59-12:00"), "--at must be later than now"),
+        (("token", "expire", "ab" * 6, "--at", "2026-01-01T00:00:00Z"), "--at must be in the future"),
+        (("token", "expire", "ab" * 6, "--at", "9999-12-31T23:59:59-12:00"), "--at must be in the future"),
         (("quota", "show", "-x"), "unrecognized arguments: -x"),
         (("quota", "show", "a b"), "argument TENANT: must be 1 to 64 letters"),
         (("quota", "set"), "nothing to set: give --per-minute, --per-day or both"),
@@ -204,7 +204,7 @@ def test_stage_dev_is_this_machine() -> None:
     with listening() as (port, asked):
         ran = run("--stage", "dev", "token", "list", given=persons_own(EMULATOR_PORT=str(port)))
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout == 'There is no token. Create one: make admin DO="token create"\n'
+    assert ran.stdout == 'There are no tokens. Create one: make admin DO="token create"\n'
     ((authorization, request),) = asked
     assert "Credential=test/" in authorization
     assert f"/{REGION}/dynamodb/" in authorization
@@ -214,7 +214,7 @@ def test_stage_dev_is_this_machine() -> None:
 @pytest.mark.parametrize(
     ("port", "sentence"),
     [
-        ("9", "nothing answers at http://127.0.0.1:9, where stage dev has its emulator; start it: make run"),
+        ("9", "nothing answers at http://127.0.0.1:9, the address of stage dev's emulator; start it: make run"),
         ("0", "nothing answers at http://127.0.0.1:0"),
         ("x", "EMULATOR_PORT must be a whole number up to 65535, not 'x'"),
     ],
@@ -282,7 +282,7 @@ def test_a_stage_that_is_not_deployed(outputs: dict[str, str] | None) -> None:
         with pytest.raises(AdminError) as raised, table.opened("prod"):
             pass
     assert str(raised.value) == (
-        "there is no deployed stack fetch-queue-prod in account 123456789012, region us-east-1; "
+        "no stack fetch-queue-prod is deployed in account 123456789012, region us-east-1; "
         "deploy it: make deploy STAGE=prod"
     )
 
@@ -291,7 +291,7 @@ def test_an_unknown_stage() -> None:
     """What stages there are."""
     with pytest.raises(AdminError) as raised, table.opened("production"):
         pass
-    assert str(raised.value) == "there is no stage 'production'; there are: dev, prod"
+    assert str(raised.value) == "no such stage: 'production'; use one of: dev, prod"
 
 
 @pytest.mark.emulator
@@ -314,7 +314,7 @@ def test_every_command_on_the_emulator(tmp_path_factory: pytest.TempPathFactory)
         assert "takes effect" in says("token", "revoke", ids[0])
         assert "nothing was changed" in says("token", "revoke", ids[0])
         assert "is revoked" in says("token", "expire", ids[0], "--never", status=1)
-        assert "there is no token" in says("token", "revoke", "ab" * 6, status=1)
+        assert "no such token" in says("token", "revoke", "ab" * 6, status=1)
         assert [token["id"] for token in json.loads(says("token", "list", "--json"))] == ids
         dynamodb.delete_item(TableName="fetch-queue-table", Key={"pk": {"S": f"TOKEN#{ids[0]}"}})
         assert [token["id"] for token in json.loads(says("token", "list", "--json"))] == ids[1:]

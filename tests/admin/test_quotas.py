@@ -28,7 +28,7 @@ def test_a_limit_takes_effect_within_a_minute(w: World, admin: Admin) -> None:
     assert submit(w, token, 3) == 202
     out = admin.says("quota", "set", "acme", "--per-minute", "2", "--per-day", "5")
     assert out.splitlines()[0] == "Tenant acme"
-    assert out.endswith("It takes effect within 60 s.\n")
+    assert out.endswith("This takes effect within 60 s.\n")
     w.pass_time(MINUTE)
     assert submit(w, token, 3) == 422
     assert submit(w, token, 2) == 202
@@ -57,7 +57,7 @@ def test_none_lifts_everybodys_limit_and_default_restores_it(w: World, admin: Ad
     w.pass_time(MINUTE)
     assert submit(w, token, 2) == 202
     out = admin.says("quota", "set", "--per-minute", "default")
-    assert table(out)["per minute"].startswith("default, which is the setting QUOTA_URLS_PER_MINUTE ")
+    assert table(out)["per minute"].startswith("default (the setting QUOTA_URLS_PER_MINUTE) ")
     w.pass_time(MINUTE)
     assert submit(w, token, 2) == 422
 
@@ -78,7 +78,7 @@ def test_a_change_touches_nothing_else(w: World, admin: Admin) -> None:
 
 def test_a_tenant_that_nobody_is_of_may_be_misspelt(admin: Admin) -> None:
     """It says so; the limit is set all the same, for the token may be made later."""
-    hint = "No token is of tenant acne: check the name, or create one with --tenant acne.\n"
+    hint = "Tenant acne has no token: check the name, or create one with --tenant acne.\n"
     admin.create("--tenant", "acme")
     assert hint in admin.says("quota", "set", "acne", "--per-day", "5")
     admin.create("--tenant", "acne")
@@ -91,5 +91,5 @@ def test_nothing_to_show(admin: Admin, given: tuple[str, ...]) -> None:
     """A tenant without limits of its own, of which nothing was counted."""
     out = admin.says("quota", "show", *given)
     assert ("enant" in out) == bool(given)
-    assert table(out)["per day"] == "default, which is the setting QUOTA_URLS_PER_DAY 0 in this day"
-    assert out.endswith("Nothing was counted yet: URLs are counted only where there is a limit.\n")
+    assert table(out)["per day"] == "default (the setting QUOTA_URLS_PER_DAY) 0 in this day"
+    assert out.endswith("Nothing was counted yet: URLs are counted only if there is a limit.\n")

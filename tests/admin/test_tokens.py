@@ -38,7 +38,7 @@ def test_a_created_token_opens_the_api(w: World, admin: Admin) -> None:
         f"id       {id_of(token)}",
         "name     Nightly import",
         "expires  never",
-        "The token is shown this once; only its hash is kept. With it in TOKEN:",
+        "The token is shown only this once; only its hash is kept. With the token in TOKEN:",
         f"""  curl -H "Authorization: Bearer $TOKEN" --json '{{"url": "https://example.com/"}}' {API}/jobs""",
     ]
     assert admin.lets_in(token)
@@ -59,7 +59,7 @@ def test_only_the_hash_is_kept(w: World, admin: Admin) -> None:
 
 def test_listing_tokens(w: World, admin: Admin) -> None:
     """The oldest first, with what state they are in; no word of tenants where there are none."""
-    assert admin.says("token", "list") == ('There is no token. Create one: make admin STAGE=prod DO="token create"\n')
+    assert admin.says("token", "list") == ('There are no tokens. Create one: make admin STAGE=prod DO="token create"\n')
     assert admin.says("token", "list", "--json") == "[]\n"
     forever = admin.create("--name", "a person")
     w.pass_time(SECOND)
@@ -112,7 +112,7 @@ def test_a_revoked_token_lets_in_for_a_minute_at_most(w: World, admin: Admin) ->
     w.pass_time(SECOND)
     for revoked in (token, unknown):
         out = admin.says("token", "revoke", id_of(revoked))
-        assert out == f"The token {id_of(revoked)} is revoked. It takes effect within 60 s.\n"
+        assert out == f"The token {id_of(revoked)} is revoked. This takes effect within 60 s.\n"
     assert not admin.lets_in(unknown)
     assert admin.lets_in(token)
     w.pass_time(59 * SECOND)
@@ -126,7 +126,7 @@ def test_revoking_twice_changes_nothing(w: World, admin: Admin) -> None:
     before = w.items()
     w.pass_time(DAY)
     out = admin.says("token", "revoke", id_of(token))
-    assert out == f"The token {id_of(token)} is revoked since 2026-01-01T00:00:00.000Z; nothing was changed.\n"
+    assert out == f"The token {id_of(token)} was revoked at 2026-01-01T00:00:00.000Z; nothing was changed.\n"
     assert w.items() == before
 
 
@@ -151,7 +151,7 @@ def test_another_end(w: World, admin: Admin, typed: tuple[str, str], lasts: int)
     """From now, or at a time in any zone; it is later or earlier than the first."""
     token = admin.create("--expires-days", "1")
     out = admin.says("token", "expire", id_of(token), *typed)
-    assert re.fullmatch(rf"The token {id_of(token)} expires at 2026-01-0\S+Z\. It takes effect within 60 s\.\n", out)
+    assert re.fullmatch(rf"The token {id_of(token)} expires at 2026-01-0\S+Z\. This takes effect within 60 s\.\n", out)
     w.pass_time(lasts - 1)
     assert admin.lets_in(token)
     w.pass_time(1)
@@ -164,7 +164,7 @@ def test_no_end_any_more(w: World, admin: Admin) -> None:
     w.pass_time(2 * DAY)
     assert not admin.lets_in(token)
     out = admin.says("token", "expire", id_of(token), "--never")
-    assert out == f"The token {id_of(token)} does not expire. It takes effect within 60 s.\n"
+    assert out == f"The token {id_of(token)} does not expire. This takes effect within 60 s.\n"
     w.pass_time(MINUTE + 1000 * DAY)
     w.sweep()
     assert admin.lets_in(token)
@@ -179,7 +179,7 @@ def test_a_revoked_token_stays_so(w: World, admin: Admin) -> None:
     for typed in (("--never",), ("--in-days", "90")):
         said = admin("token", "expire", id_of(token), *typed)
         assert (said.status, said.out) == (1, "")
-        assert said.err == f"Fetch Queue: the token {id_of(token)} is revoked, and stays so; create another\n"
+        assert said.err == f"Fetch Queue: the token {id_of(token)} is revoked, and stays revoked; create another\n"
     assert w.items() == before
 
 
@@ -239,7 +239,7 @@ def test_there_is_no_such_token(w: World, admin: Admin, typed: tuple[str, ...]) 
     for absent in (just, long, "0123456789ab"):
         said = admin("token", typed[0], absent, *typed[1:])
         assert (said.status, said.out) == (1, "")
-        assert said.err == f"Fetch Queue: there is no token {absent}; token list shows which there are\n"
+        assert said.err == f"Fetch Queue: no such token: {absent}; token list shows the ones that exist\n"
     assert w.items() == before
 
 

@@ -49,7 +49,7 @@ def test_a_minute_and_a_day(limited: World) -> None:
     assert (refused.status_code, refused.json_body["type"].rpartition("/")[2]) == (429, "quota-exceeded")
     assert (
         refused.json_body["detail"]
-        == "You may submit 5 URLs a minute and 2 of them are left; this has 3. Send it again in 50 s."
+        == "You may submit 5 URLs a minute, of which 2 are left; this request has 3. Send it again in 50 s."
     )
     assert refused.headers["Retry-After"] == "50"
     assert refused.headers["RateLimit-Policy"] == '"minute";q=5;w=60, "day";q=8;w=86400'

@@ -50,7 +50,7 @@ def test_a_line_of_two_urls(w: World) -> None:
     line = f"{URL}a {URL}b"
     told = problem(w.request("POST", "/jobs", {"url": line}))
     assert told[:2] == (422, "invalid-request")
-    assert "several URLs go to POST /batches" in told[2]
+    assert "send several URLs to POST /batches" in told[2]
     batch = w.request("POST", "/batches", {"urls": [URL, f"{URL}a,\n{URL}b"]}).json_body
     assert [(item["index"], "two URLs" in item["detail"]) for item in batch["rejected"]] == [(1, True)]
 
@@ -61,6 +61,21 @@ def test_a_byte_order_mark_before_a_url(w: World) -> None:
     assert marked["url"] == f"\ufeff{URL}"
     w.run()
     assert [w.job(job["id"])["reused"] for job in (marked, plain)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("urls", "sentence"),
+    [
+        (["ftp://x/"], "The URL cannot be fetched, so nothing was stored: the scheme"),
+        (
+            ["ftp://x/", "nothing"],
+            "None of the 2 URLs can be fetched, so nothing was stored. The first one: the scheme",
+        ),
+    ],
+)
+def test_one_url_is_not_called_several(w: World, urls: list[str], sentence: str) -> None:
+    """The detail is right for one URL and for more."""
+    assert problem(w.request("POST", "/batches", {"urls": urls}))[2].startswith(sentence)
 
 
 def test_a_batch_without_a_valid_url_stores_nothing(w: World) -> None:

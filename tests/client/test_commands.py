@@ -172,7 +172,7 @@ def test_a_result_that_comes_damaged(service: Service, command: Command, batch_i
 
 def test_delete(service: Service, command: Command, batch_id: str) -> None:
     """A job, then its batch, by their ids alone; gone is refused the second time."""
-    assert command("delete", f"{batch_id}-0") == Ran(0, "", f"{batch_id}-0 is gone for good.\n")
+    assert command("delete", f"{batch_id}-0") == Ran(0, "", f"{batch_id}-0 is deleted for good.\n")
     assert service.deleted == {f"{batch_id}-0"}
     assert command("delete", batch_id).code == 0
     assert service.deleted == {f"{batch_id}-0", batch_id}

@@ -95,7 +95,7 @@ def test_holding(tmp_path: Path) -> None:
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     """The second is told so; what the first leaves behind locks nobody out."""
     first = Folder(tmp_path)
-    with pytest.raises(ManifestError, match="another fetch-queue is at work"):
+    with pytest.raises(ManifestError, match="another fetch-queue is using"):
         Folder(tmp_path)
     first.close()
     Folder(tmp_path).close()

@@ -56,7 +56,7 @@ def test_a_manifest(service: Service, command: Command, out: Path, outside: Path
     (out / "manifest.jsonl").symlink_to(outside)
     ran = command("submit", URL, "-o", str(out))
     assert ran.code == 2
-    assert ran.err.startswith(f"fetch-queue: {out / 'manifest.jsonl'} is a symbolic link, and what it leads to is not")
+    assert ran.err.startswith(f"fetch-queue: {out / 'manifest.jsonl'} is a symbolic link, and its target is not")
     assert service.submitted() == []
     assert (outside.read_bytes() if outside.exists() else None) == content
 
@@ -89,7 +89,7 @@ def test_a_lock(service: Service, command: Command, out: Path, outside: Path, na
     (out / name).symlink_to(outside)
     ran = command("submit", URL, "-o", str(out))
     assert ran.code == 2
-    assert ran.err.startswith(f"fetch-queue: {out / name} is a symbolic link, and what it leads to is not")
+    assert ran.err.startswith(f"fetch-queue: {out / name} is a symbolic link, and its target is not")
     assert service.submitted() == []
     assert outside.read_bytes() == PRECIOUS
 

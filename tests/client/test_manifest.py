@@ -79,10 +79,10 @@ def test_every_place_where_a_kill_may_cut_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("urls", "says"),
     [
-        (URLS[:4], "is of 5 URLs, and these are 4"),
-        ([*URLS, "https://new/"], "is of 5 URLs, and these are 6"),
-        ([*URLS[:3], "https://new/", URLS[4]], "number 3 to 4 are not the same"),
-        ([URLS[1], URLS[0], *URLS[2:]], "number 1 to 2 are not the same"),
+        (URLS[:4], "is for another number of URLs: 5, not 4"),
+        ([*URLS, "https://new/"], "is for another number of URLs: 5, not 6"),
+        ([*URLS[:3], "https://new/", URLS[4]], "numbers 3 to 4 are not the same"),
+        ([URLS[1], URLS[0], *URLS[2:]], "numbers 1 to 2 are not the same"),
     ],
 )
 def test_another_list_is_refused(tmp_path: Path, urls: list[str], says: str) -> None:
@@ -100,14 +100,14 @@ def test_a_damaged_head_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m"
     manifest(path).close()
     path.write_text(path.read_text().replace('"urls": 5', '"uuu": 5'))
-    with pytest.raises(ManifestError, match="is of None URLs"):
+    with pytest.raises(ManifestError, match="is for another number of URLs: None"):
         manifest(path)
 
 
 def test_another_service_is_refused(tmp_path: Path) -> None:
     """It knows none of the batches."""
     manifest(tmp_path / "m").close()
-    with pytest.raises(ManifestError, match=r"is of the service at http://127\.0\.0\.1:8000, not of https://x/api"):
+    with pytest.raises(ManifestError, match=r"is for the service at http://127\.0\.0\.1:8000, not for https://x/api"):
         manifest(tmp_path / "m", service="https://x/api")
 
 
@@ -143,7 +143,7 @@ def test_an_empty_file_is_none(tmp_path: Path) -> None:
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     """Two at once would each plan, and submit everything twice."""
     first = manifest(tmp_path / "m")
-    with pytest.raises(ManifestError, match="another fetch-queue is at work"):
+    with pytest.raises(ManifestError, match="another fetch-queue is using"):
         manifest(tmp_path / "m")
     first.close()
     manifest(tmp_path / "m").close()

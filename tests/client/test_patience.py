@@ -60,6 +60,6 @@ def test_giving_up(time: Time) -> None:
 
 def test_what_is_too_far_off_is_not_waited_for(time: Time) -> None:
     """A quota that begins again tomorrow is no reason to sit there for five minutes."""
-    with pytest.raises(Unreachable, match=r"that is in 7200 s, and at most 300 are waited"):
+    with pytest.raises(Unreachable, match=r"that is in 7200 s, and the longest wait is 300 s"):
         Patience(time.timing, lambda: 300.0, lambda _: None).wait("The quota is used up.", 7200.0)
     assert time.slept == []

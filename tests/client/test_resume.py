@@ -138,4 +138,4 @@ def test_without_a_manifest_there_is_nothing_to_go_on_with(service: Service, com
     for _ in range(2):
         command("submit", *URLS)
     assert len(service.submitted()) == 2 * len(URLS)
-    assert "submit everything anew" in " ".join(command("submit", "--help").out.split())
+    assert "submit everything again" in " ".join(command("submit", "--help").out.split())

@@ -27,16 +27,16 @@ Command = Callable[..., Ran]
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["submit"], "fetch-queue submit: there is no URL; give some, or a file of them with -f"),
+        (["submit"], "fetch-queue submit: no URLs were given; give some, or a file of them with -f"),
         (["submit", "-f", "/nowhere"], "'/nowhere': No such file or directory"),
         (["submit", "-f", "/bin/sh"], "/bin/sh is not UTF-8 in line 1; is it a list of URLs?"),
         (["submit", A, "--output", "/bin/sh"], "Directory '/bin/sh' is a file"),
         (["submit", A, "--batch-size", "2000"], "2000 is not in the range"),
-        (["submit", A, "--url", "example.com"], "example.com is no address such as http"),
-        (["submit", A, "--url", "https://me:mine@example.com"], "has no user name"),
-        (["submit", A, "--url", "http://[x"], "is no address"),
-        (["status", "nonsense"], "nonsense is no id: that is 32 hexadecimal digits"),
-        (["status", "../../health"], "../../health is no id"),
+        (["submit", A, "--url", "example.com"], "example.com is not an address such as http"),
+        (["submit", A, "--url", "https://me:mine@example.com"], "must have no user name"),
+        (["submit", A, "--url", "http://[x"], "is not an address"),
+        (["status", "nonsense"], "nonsense is not an id: 32 hexadecimal digits"),
+        (["status", "../../health"], "../../health is not an id"),
         (["status"], "Missing argument 'ID'"),
         (["batch", f"{ID}-3"], f"{ID}-3 is a job; its batch is {ID}"),
         (["result", ID, "--json"], "--json needs -o FILE"),
@@ -57,7 +57,7 @@ def test_no_access(service: Service, command: Command, arguments: list[str]) -> 
     service.token = "fq_right"
     ran = command(*arguments)
     assert (ran.code, ran.out) == (3, "")
-    assert ran.err.startswith("fetch-queue: Send an access token that is valid. It goes into FETCH_QUEUE_TOKEN.\n")
+    assert ran.err.startswith("fetch-queue: Send an access token that is valid. Put it in FETCH_QUEUE_TOKEN.\n")
 
 
 @pytest.mark.parametrize("arguments", [["status", ID], ["batch", ID], ["result", ID], ["delete", ID]])
@@ -71,8 +71,8 @@ def test_nobody_there(command: Command) -> None:
     ran = command("status", ID, "--url", "http://127.0.0.1:1/")
     assert (ran.code, ran.out) == (4, "")
     first, last = ran.err.splitlines()
-    assert first == "http://127.0.0.1:1 gives no answer: connection refused. Trying again in 0 s, for 15 s at most."
-    assert re.fullmatch(r"fetch-queue: http://127.0.0.1:1 gives no answer: .* Gave up after \d+ s\.", last)
+    assert first == "http://127.0.0.1:1 does not answer: connection refused. Trying again in 0 s, for 15 s at most."
+    assert re.fullmatch(r"fetch-queue: http://127.0.0.1:1 does not answer: .* Gave up after \d+ s\.", last)
 
 
 def test_something_else_answers(service: Service, command: Command) -> None:
@@ -80,9 +80,7 @@ def test_something_else_answers(service: Service, command: Command) -> None:
     service.fail("GET /", Fault(200, body=b"<html>Welcome to the hotel</html>"))
     ran = command("batch", ID)
     assert ran.code == 4
-    assert (
-        ran.err == f"fetch-queue: {service.url}/batches/{ID} answers, but not as a Fetch Queue does; is --url right?\n"
-    )
+    assert ran.err == f"fetch-queue: {service.url}/batches/{ID} answered, but not like a Fetch Queue; is --url right?\n"
 
 
 def test_a_directory_that_cannot_be_written(command: Command, tmp_path: Path) -> None:
@@ -167,7 +165,7 @@ def test_ctrl_c(service: Service, tmp_path: Path) -> None:
     assert err.decode().splitlines() == [
         "",  # ends the line that shows ^C
         "fetch-queue: stopped",
-        f"The same command again goes on from here; what it needs is in {tmp_path}/manifest.jsonl.",
+        f"Run the same command again to go on from here; what it needs is in {tmp_path}/manifest.jsonl.",
     ]
 
 

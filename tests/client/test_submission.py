@@ -222,7 +222,7 @@ def test_a_job_of_another_url(service: Service, command: Command, tmp_path: Path
     batch.urls.reverse()
     ran = command("submit", A, B, "--manifest", str(tmp_path / "m"), "--output", str(tmp_path / "out"))
     assert ran.code == 4
-    assert f"job {batch.id}-0 is of {B}, and {A} was submitted as that" in ran.err
+    assert f"job {batch.id}-0 is for {B}, but {A} was submitted as that job" in ran.err
     assert saved(tmp_path / "out") == {}
 
 
@@ -247,7 +247,7 @@ def test_a_job_with_an_odd_id(service: Service, command: Command, tmp_path: Path
     service.results = results  # type: ignore[method-assign, assignment]
     ran = command("submit", A, "--output", str(tmp_path))
     assert ran.code == 4
-    assert "is no id of a job in a batch" in ran.err
+    assert "is not the id of a job in a batch" in ran.err
 
 
 def test_a_result_that_comes_damaged(service: Service, command: Command, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_a_quota_below_the_batches(service: Service, command: Command, tmp_path:
     assert ran.code == 3
     assert ran.err.splitlines() == [
         "fetch-queue: 30 URLs are more than the 20 that you may submit in a minute. Split them.",
-        f"Begin anew with a smaller --batch-size, and another directory or manifest: the batches of {path} are cut.",
+        f"Start over with a smaller --batch-size, and another directory or manifest: the batches of {path} are fixed.",
     ]
     assert command("submit", *urls, "--output", str(tmp_path / "second"), "--batch-size", "20").code == 0
     assert [len(batch.urls) for batch in service.batches.values()] == [20, 10]
@@ -317,8 +317,8 @@ def test_a_quota_of_tomorrow_is_not(service: Service, command: Command, time: Ti
     ran = command("submit", A, "--output", str(tmp_path))
     assert (ran.code, time.slept) == (4, [])
     assert ran.err == (
-        f"fetch-queue: {service.url}: None left. Gave up: that is in 40000 s, and at most 300 are waited.\n"
-        f"The same command again goes on from here; what it needs is in {tmp_path}/manifest.jsonl.\n"
+        f"fetch-queue: {service.url}: None left. Gave up: that is in 40000 s, and the longest wait is 300 s.\n"
+        f"Run the same command again to go on from here; what it needs is in {tmp_path}/manifest.jsonl.\n"
     )
     assert command("submit", A, "--output", str(tmp_path)).code == 0
 
@@ -335,7 +335,7 @@ def test_another_list_is_refused(service: Service, command: Command, tmp_path: P
     asked = len(service.seen)
     ran = command("submit", B, "--output", str(tmp_path))
     assert (ran.code, len(service.seen)) == (2, asked)
-    assert ran.err.startswith(f"fetch-queue: {tmp_path}/manifest.jsonl is of other URLs: number 1 to 1")
+    assert ran.err.startswith(f"fetch-queue: {tmp_path}/manifest.jsonl is for other URLs: number 1 is not")
 
 
 def test_a_service_that_is_lost_while_it_works(service: Service, command: Command, tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_a_service_that_is_lost_while_it_works(service: Service, command: Comman
     service.fail("GET /batches", *[LOST] * 40)
     ran = command("submit", A, "--output", str(tmp_path), "--give-up-after", "30")
     assert ran.code == 4
-    assert "gives no answer" in ran.err
+    assert "does not answer" in ran.err
     service._faults.clear()
     assert command("submit", A, "--output", str(tmp_path)).code == 0
     assert service.asked("POST", "") == 1

@@ -94,14 +94,14 @@ def test_nothing_is_known(database: Database) -> None:
 def test_a_vulnerable_package(database: Database, lock: Path) -> None:
     """Its advisory is named, with the version that is mended; the status is 1."""
     database.advisories["six"] = ADVISORY
-    assert audit(lock, database.url) == Verdict(1, ["six 1.17.0: TEST-2026-1, mended in 1.18.0"])
+    assert audit(lock, database.url) == Verdict(1, ["six 1.17.0: TEST-2026-1, fixed in 1.18.0"])
 
 
 def test_a_database_that_cannot_be_reached(lock: Path) -> None:
     """It is said, and is no failure."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-    sentence = "The audit is skipped: the database of advisories cannot be reached from here."
+    sentence = "The audit was skipped: the database of advisories cannot be reached from here."
     assert audit(lock, url) == Verdict(0, [sentence])
 
 
@@ -127,7 +127,7 @@ def test_a_package_that_was_passed_over() -> None:
         {"name": "idna", "version": "3.20", "vulns": []},
         {"name": "six", "skip_reason": "unknown"},
     ]
-    assert _judged(found, 0, {"idna", "six"}) == Verdict(1, ["six: not asked about"])
+    assert _judged(found, 0, {"idna", "six"}) == Verdict(1, ["six: not checked"])
     assert _judged(found[:1], 1, {"idna"}).status == 1
     unmended = {"name": "idna", "version": "3.20", "vulns": [{"id": "A", "fix_versions": []}]}
-    assert _judged([unmended], 1, {"idna"}) == Verdict(1, ["idna 3.20: A, not mended yet"])
+    assert _judged([unmended], 1, {"idna"}) == Verdict(1, ["idna 3.20: A, not fixed yet"])

@@ -46,8 +46,8 @@ def deployment(*arguments: str, without: tuple[str, ...] = ()) -> tuple[int, str
         (("deploy", "--stage", "prod"), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), LISTED[1]),
         (("destroy", "--stage", "prod"), ("AWS_DEFAULT_REGION",), LISTED[0]),
         (("deploy", "--stage", "prod"), ("AWS_SECRET_ACCESS_KEY",), LISTED[1]),
-        (("deploy", "--stage", "production"), (), "there is no stage 'production'; there is: prod"),
-        (("destroy", "--stage", "production"), (), "there is no stage 'production'; there is: prod"),
+        (("deploy", "--stage", "production"), (), "no such stage: 'production'; use: prod"),
+        (("destroy", "--stage", "production"), (), "no such stage: 'production'; use: prod"),
         (("deploy", "--stage", "dev"), (), "stage dev is this machine: make run"),
     ],
 )

@@ -166,7 +166,7 @@ def test_only_our_code_is_taken_from_chalices_zip(tmp_path: Path) -> None:
 
 def test_an_unknown_stage_is_refused_first(tmp_path: Path) -> None:
     """Nothing is made."""
-    with pytest.raises(DeploymentError, match="there is no stage 'production'; there is: prod"):
+    with pytest.raises(DeploymentError, match="no such stage: 'production'; use: prod"):
         package("production", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

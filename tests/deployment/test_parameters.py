@@ -63,7 +63,7 @@ def test_what_follows_is_computed(tmp_path: Path) -> None:
         ({"AllowedOrigins": "example.com'"}, "AllowedOrigins cannot be"),
         ({"RunnerMemroy": 512}, "RunnerMemroy is unknown; did you mean RunnerMemory?"),
         ({"MaxReceiveCount": 10}, "MaxReceiveCount follows from MaxAttempts; leave it out"),
-        ({"Stage": "dev"}, "Stage is given by the deployment; leave it out"),
+        ({"Stage": "dev"}, "Stage is set by the deployment; leave it out"),
     ],
 )
 def test_what_breaks_a_rule_is_said(tmp_path: Path, values: dict[str, Any], sentence: str) -> None:

@@ -115,7 +115,7 @@ def test_hostile_list_at_submission(record: dict[str, Any]) -> None:
 def test_two_urls_in_a_line(line: str, between: str) -> None:
     """They are refused in a sentence that says where they go."""
     with pytest.raises(
-        InvalidURL, match=re.escape(f"two URLs, with {between} between them; several URLs go to POST /batches")
+        InvalidURL, match=re.escape(f"two URLs, separated by {between}; send several URLs to POST /batches")
     ):
         check_single(line)
 

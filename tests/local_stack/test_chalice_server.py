@@ -334,7 +334,7 @@ def test_a_request_that_takes_too_long() -> None:
             received += connection.recv(65536)
         assert problem(received) == (503, "unavailable")
         assert b"\r\nRetry-After: 5\r\n" in received
-        assert b"No answer came in time. Send the same again in 5 s" in received
+        assert b"There was no answer in time. Send the same request again in 5 s" in received
         assert slow.ended.wait(30)
         assert slow.said == ["POST /slow timed out after 0.05 s"]
         slow.go_on.set()

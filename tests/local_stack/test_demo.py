@@ -33,5 +33,5 @@ def test_what_is_left_out() -> None:
 def test_a_broken_promise_ends_it() -> None:
     """The sentence says which."""
     expect(True, "all is well")
-    with pytest.raises(NotAsPromised, match="it should be that all is well"):
+    with pytest.raises(NotAsPromised, match="this should be so, and is not: all is well"):
         expect(False, "all is well")

@@ -88,7 +88,7 @@ def test_an_emulator_that_does_not_start(tmp_path: Path) -> None:
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     made = emulator.Emulator(python, 1, tmp_path)
     try:
-        with pytest.raises(StackError, match=r"the emulator ended with status 5; its last words:\n  it broke"):
+        with pytest.raises(StackError, match=r"the emulator ended with status 5; the end of its log:\n  it broke"):
             made.start()
     finally:
         made.end(1)

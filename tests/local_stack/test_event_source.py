@@ -270,7 +270,7 @@ def test_a_queue_that_is_away_for_a_while(queues: Queues) -> None:
     queues.source(lambda event, context: None).run(stop)
     assert stop.pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
     assert len(queues.said) == 2
-    assert "cannot be polled, trying on: EndpointConnectionError: " in queues.said[0]
+    assert "cannot be polled, still trying: EndpointConnectionError: " in queues.said[0]
     assert "answers again" in queues.said[1]
 
 
@@ -318,7 +318,7 @@ def test_a_poller_survives_whatever_a_poll_raises(queues: Queues, wrong: Any, ki
     queues.source(lambda event, context: None).run(stop)
     assert stop.pauses == [0.5, 1.0]
     assert len(queues.said) == 2
-    assert f"trying on: {kind}: " in queues.said[0]
+    assert f"still trying: {kind}: " in queues.said[0]
     assert "answers again" in queues.said[1]
 
 

@@ -52,7 +52,7 @@ def test_without_one_of_its_pollers_it_ends(
 ) -> None:
     """With a status that says so; the others are told to end, too."""
     assert work(sources(threading.Event.wait, run), threading.Event()) == POLLER_LOST != 0
-    assert "a poller has ended; this worker ends, too" in capsys.readouterr().err
+    assert "a poller has ended; this worker ends too" in capsys.readouterr().err
 
 
 def test_what_does_not_end_is_not_waited_for() -> None:

@@ -142,12 +142,12 @@ def test_status_lines_that_can_be_read(fetcher: Fetcher, line: bytes) -> None:
 )
 def test_what_is_no_status_line_of_http_1(fetcher: Fetcher, line: bytes) -> None:
     """Refused by its first line, whatever else comes or does not."""
-    refused(fetcher, line + b"\r\nContent-Length: 5\r\n\r\nhello", "what the site answered is not HTTP")
+    refused(fetcher, line + b"\r\nContent-Length: 5\r\n\r\nhello", "the site's answer is not HTTP")
 
 
 def test_a_head_that_is_no_http_is_known_before_its_line_ends(fetcher: Fetcher) -> None:
     """A server of another protocol may wait for ever after a few bytes."""
-    refused(fetcher, b"\x05\x00\x00\x0b\x08", "what the site answered is not HTTP")
+    refused(fetcher, b"\x05\x00\x00\x0b\x08", "the site's answer is not HTTP")
 
 
 # Where a body ends
@@ -210,7 +210,7 @@ def test_a_transfer_coding_is_not_taken_for_content(fetcher: Fetcher, coding: st
     """None but chunked may be used where none was offered (RFC 9112, 6.1)."""
     body = chunked(gzip.compress(b"hello")).partition(b"\r\n\r\n")[2]
     head = OK + f"Transfer-Encoding: {coding}\r\n\r\n".encode()
-    refused(fetcher, head + body, "a transfer coding not asked for")
+    refused(fetcher, head + body, "a transfer coding that was not asked for")
 
 
 def test_http_1_0_knows_no_transfer_coding(fetcher: Fetcher) -> None:
@@ -223,7 +223,7 @@ def test_the_identity_coding_is_none(fetcher: Fetcher, coding: str) -> None:
     """HTTP/1.1 had it until 2014, and old sites send it. With a length too, curl and Chromium would differ."""
     head = OK + f"Transfer-Encoding: {coding}\r\n".encode()
     assert fetched(fetcher, always(head + b"\r\nhello", close=True))[1] == b"hello"
-    refused(fetcher, head + b"Content-Length: 3\r\n\r\nhello", "malformed: it gives a length, and a coding")
+    refused(fetcher, head + b"Content-Length: 3\r\n\r\nhello", "malformed: it gives both a length and a coding")
 
 
 @pytest.mark.parametrize(

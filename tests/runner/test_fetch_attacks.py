@@ -45,8 +45,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIP_CHUNKED = OK + b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
 
-OVERHEAD = ": the site sends TLS messages without end in place of data"
-UNSPOKEN = ": the site does not speak TLS, or no version of it that is safe"
+OVERHEAD = ": the site keeps sending TLS messages instead of data"
+UNSPOKEN = ": the site does not speak TLS, or only versions that are not safe"
 MALFORMED = ": the site's TLS messages are malformed"
 
 

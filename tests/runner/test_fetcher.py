@@ -617,14 +617,14 @@ def _closes(data: bytes) -> Answer:
     ("answer", "detail"),
     [
         (_closes(b""), "the connection was cut before the site answered"),
-        (_closes(b"HTTP/1.1 200 OK\r\nContent-Le"), "the connection was cut before the answer was whole"),
-        (_closes(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"), "the connection was cut before the answer was whole"),
-        (_closes(b"HTTP/1.1 200 OK\r\n"), "the connection was cut before the answer was whole"),
-        (_closes(response(b"x" * 99, length=100)), "the connection was cut before the answer was whole"),
-        (_closes(response(b"x" * 30_000, length=30_001)), "the connection was cut before the answer was whole"),
-        (_closes(chunked(b"x" * 100, end=b"")), "the connection was cut before the answer was whole"),
-        (_closes(chunked(b"x", end=b"64\r\nhalf")), "the connection was cut before the answer was whole"),
-        (_closes(chunked(b"x", end=b"6")), "the connection was cut before the answer was whole"),
+        (_closes(b"HTTP/1.1 200 OK\r\nContent-Le"), "the connection was cut before the answer was complete"),
+        (_closes(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"), "the connection was cut before the answer was complete"),
+        (_closes(b"HTTP/1.1 200 OK\r\n"), "the connection was cut before the answer was complete"),
+        (_closes(response(b"x" * 99, length=100)), "the connection was cut before the answer was complete"),
+        (_closes(response(b"x" * 30_000, length=30_001)), "the connection was cut before the answer was complete"),
+        (_closes(chunked(b"x" * 100, end=b"")), "the connection was cut before the answer was complete"),
+        (_closes(chunked(b"x", end=b"64\r\nhalf")), "the connection was cut before the answer was complete"),
+        (_closes(chunked(b"x", end=b"6")), "the connection was cut before the answer was complete"),
     ],
 )
 def test_what_is_cut_short_is_never_fetched(fetcher: Fetcher, answer: Answer, detail: str) -> None:

@@ -334,7 +334,7 @@ def test_no_address_that_dns_gave_is_shown(world: World, fetcher: Fetcher) -> No
             "the address of the host that a redirect led to is not public, so it is not fetched"
         ),
         "http://public.test/redir/302?to=http://10.1.2.3/": (
-            "a redirect led to a URL that may not be fetched: no public http or https address"
+            "a redirect led to a URL that may not be fetched: it is not a public http or https address"
         ),
     }
     for url, detail in cases.items():

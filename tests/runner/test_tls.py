@@ -86,7 +86,7 @@ def _tickets(visit: Visit, start: Callable[[], None]) -> None:
         records.send(records.record(TICKET * 900, HANDSHAKE))
 
 
-NO_CONNECTION = "this host took no connection within 50 seconds"
+NO_CONNECTION = "this host did not accept a connection within 50 seconds"
 NO_ANSWER = "the site did not send its whole answer within the limit of 100 seconds"
 
 
@@ -202,7 +202,7 @@ def test_records_of_a_byte_for_ever(fetcher: Fetcher) -> None:
     assert isinstance(outcome, Failure)
     assert (outcome.error.type, outcome.retryable) == (ErrorType.TLS, False)
     assert outcome.error.detail == (
-        "no secure connection to this host: the site sends TLS messages without end in place of data"
+        "no secure connection to this host: the site keeps sending TLS messages instead of data"
     )
     assert len(body) < 100_000
 
