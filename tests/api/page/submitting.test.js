@@ -67,6 +67,7 @@ test("one URL that is larger than a part is sent by itself", () => {
 test("what is sent, and what became of it, is said", () => {
   assert.equal(sending(urls(1), 1, 1), "Sending 1 URL …");
   assert.equal(sending(urls(20), 1, 1), "Sending 20 URLs …");
+  assert.equal(sending(urls(1500), 2, 1), "Sending part 2 of 2 …");
   assert.equal(sending(urls(2500), 3, 3), "Sending part 1 of 3 …");
   assert.equal(sending(urls(2500), 3, 1), "Sending part 3 of 3 …");
   assert.equal(submitted(urls(2500), [{}, {}], 3), "2,498 URLs went into 3 batches.");
@@ -118,7 +119,7 @@ const batch = (letter, submitted_at, expires_at = "2026-03-11T10:00:00Z") => ({
 
 test("batches are listed until they expire", () => {
   const kept = [
-    batch("a", "2026-03-04T09:00:00Z"),
+    { ...batch("a", "2026-03-04T09:00:00Z"), id: "0123456789abcdef".repeat(2) },
     batch("b", "2026-02-04T09:00:00Z", "2026-03-04T10:00:00Z"),
   ];
   assert.deepEqual(batchesIn(JSON.stringify(kept), NOW), [kept[0]]);
