@@ -60,10 +60,10 @@ def _cold(runs: int) -> dict[str, list[Steps]]:
             _SUBMISSION: event_of(app, "POST", "/jobs", {"url": "https://example.com/"}),
         }
         for number in range(runs + 1):  # the first fills the disk's cache
-            for which, told in cold.items():
+            for which, collected in cold.items():
                 steps: Steps = told_by(["bench.cold", which], events, variables)
                 if number:
-                    told.append(steps)
+                    collected.append(steps)
     return cold
 
 
@@ -130,7 +130,7 @@ def _routes(bench: Bench) -> list[Route]:
     jobs = [json.loads(bench.ask("POST", "/jobs", {"url": url})["body"])["id"] for url in bench.urls.take(REQUESTS)]
     batch = json.loads(bench.ask("POST", "/batches", {"urls": bench.urls.take(100)})["body"])["id"]
     bench.run(Tally())
-    made: list[tuple[str, str, str, list[Any]]] = [
+    requests: list[tuple[str, str, str, list[Any]]] = [
         ("GET /health", "GET", "/health", [None]),
         ("GET /", "GET", "/", [None]),
         ("GET /openapi.json", "GET", "/openapi.json", [None]),
@@ -142,7 +142,7 @@ def _routes(bench: Bench) -> list[Route]:
         ("GET /batches/{id}, 100 jobs", "GET", f"/batches/{batch}", [None] * 20),
         ("GET /batches/{id}/results, 100 jobs", "GET", f"/batches/{batch}/results", [None] * 20),
     ]
-    routes = [_route(bench, name, method, [path] * len(bodies), bodies) for name, method, path, bodies in made]
+    routes = [_route(bench, name, method, [path] * len(bodies), bodies) for name, method, path, bodies in requests]
     routes.append(_route(bench, "DELETE /jobs/{id}", "DELETE", [f"/jobs/{job}" for job in jobs], [None] * len(jobs)))
     return routes
 
@@ -184,8 +184,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.api", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=RUNS, help="cold starts of each")
     with told():
-        made = measure(parser.parse_args().runs)
-    print("\n\n".join(str(table) for table in made))
+        tables = measure(parser.parse_args().runs)
+    print("\n\n".join(str(table) for table in tables))
 
 
 if __name__ == "__main__":

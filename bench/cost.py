@@ -155,14 +155,14 @@ class Pattern:
 
 def _calls(tally: Tally) -> Bill:
     """What it asked of DynamoDB, SQS and S3, and what it logged; deletions in S3 are free."""
-    made = tally.requests
+    requests = tally.requests
     return Bill(
         {
             Unit.TABLE_WRITE: tally.write_units,
             Unit.TABLE_READ: tally.read_units,
             Unit.QUEUE_REQUEST: tally.services.get("sqs", 0),
-            Unit.BUCKET_WRITE: made.get("PutObject", 0),
-            Unit.BUCKET_READ: made.get("GetObject", 0),
+            Unit.BUCKET_WRITE: requests.get("PutObject", 0),
+            Unit.BUCKET_READ: requests.get("GetObject", 0),
             Unit.LOG: (tally.log_bytes + PLATFORM_LOG_BYTES * tally.times) / GIB,
             Unit.INVOCATION: tally.times,
         }
@@ -521,9 +521,9 @@ def _per_url(lives: Lives) -> list[str]:
     for kind, life in (("new", lives.new), ("reused", lives.reused)):
         stages = [life[Stage.SUBMIT], life[Stage.RUN]]
         pattern = Pattern(title="", lives=lives, kind=kind)
-        made = sum(sum(stage.requests.values()) for stage in stages)
+        requests = sum(sum(stage.requests.values()) for stage in stages)
         cells += [
-            _n(made / lives.count),
+            _n(requests / lives.count),
             _n(sum(stage.write_units for stage in stages) / lives.count),
             _n(sum(stage.read_units for stage in stages) / lives.count),
             f"{pattern.bill().dollars():.2f}",
@@ -562,8 +562,8 @@ def _by_table(m: Measured) -> Table:
         row: list[str] = [f"{grown.jobs:,}"]
         for stage in stages:
             tally, ratio = grown.life[stage], grown.milliseconds[stage] / m.grown[0].milliseconds[stage]
-            made = sum(tally.requests.values())
-            row += [f"{_n(made)} / {_n(tally.write_units)} / {_n(tally.read_units)}", f"{ratio:.2f}"]
+            requests = sum(tally.requests.values())
+            row += [f"{_n(requests)} / {_n(tally.write_units)} / {_n(tally.read_units)}", f"{ratio:.2f}"]
         rows.append(row)
     return Table(
         "Per job, over the jobs in the table: requests / write units / read units, and time over that of the smallest",
@@ -706,8 +706,8 @@ def main() -> None:
     given = parser.parse_args()
     print(f"{machine()}\n", flush=True)
     with told():
-        made = measure(plot=IMAGE if given.plot else None)
-    print("\n\n".join(str(table) for table in made))
+        tables = measure(plot=IMAGE if given.plot else None)
+    print("\n\n".join(str(table) for table in tables))
 
 
 if __name__ == "__main__":

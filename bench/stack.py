@@ -126,8 +126,8 @@ def main() -> None:
     if arguments.quick:
         runs, load = 1, _QUICK
     with told():
-        made = measure(runs, arguments.peers, load=load, plot=arguments.plot)
-    print("\n\n".join(str(table) for table in made))
+        tables = measure(runs, arguments.peers, load=load, plot=arguments.plot)
+    print("\n\n".join(str(table) for table in tables))
 
 
 if __name__ == "__main__":

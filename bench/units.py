@@ -90,8 +90,8 @@ class Tally:
         """Its share for one of so many."""
         return Tally(
             times=self.times / number,
-            requests={name: made / number for name, made in self.requests.items()},
-            services={name: made / number for name, made in self.services.items()},
+            requests={name: count / number for name, count in self.requests.items()},
+            services={name: count / number for name, count in self.services.items()},
             write_units=self.write_units / number,
             read_units=self.read_units / number,
             waits=self.waits / number,
@@ -103,7 +103,7 @@ class Tally:
 
 
 def _difference(some: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
-    return {name: made - others.get(name, 0) for name, made in some.items() if made > others.get(name, 0)}
+    return {name: count - others.get(name, 0) for name, count in some.items() if count > others.get(name, 0)}
 
 
 @dataclass(slots=True)
@@ -155,8 +155,8 @@ class UnitCounter(logging.Handler):
                 tally.cpus.append(time.process_time() - cpu - (self._own_cpu - own_cpu))
                 tally.walls.append(time.perf_counter() - wall - (self._own_wall - own_wall))
         tally.times += 1
-        made = _difference(tally.requests, before)
-        tally.waits += sum(math.ceil(number / threads) for number in made.values())
+        requests = _difference(tally.requests, before)
+        tally.waits += sum(math.ceil(number / threads) for number in requests.values())
         tally.log_bytes += sum(len(line.encode()) for line in self._world.metrics)
 
     @property

@@ -83,8 +83,8 @@ class _Loads:
 
     def bare(self, case: Case, threads: int) -> Bare:
         urls = self._urls(case, BATCH * BATCHES[case.milliseconds] * max(1, threads // BATCH))
-        told = told_by(["bench.peers.bare", str(threads), "1"], urls)
-        return Bare(len(urls), told["seconds"], told["cpu"])
+        reported = told_by(["bench.peers.bare", str(threads), "1"], urls)
+        return Bare(len(urls), reported["seconds"], reported["cpu"])
 
     def runner(self, case: Case, aws_milliseconds: int, at_once: int) -> Taken:
         count = (BATCHES[case.milliseconds] + WARM_UP) * at_once
@@ -92,12 +92,12 @@ class _Loads:
         batches = [urls[at : at + BATCH] for at in range(0, len(urls), BATCH)]
         endpoint = self._endpoints[aws_milliseconds]
         queues = dict.fromkeys(("QUEUE_URL", "DEAD_LETTER_QUEUE_URL"), f"{endpoint}/queue")
-        told = told_by(
+        reported = told_by(
             ["bench.invocations"],
             {"batches": batches, "at_once": at_once},
             {**scrubbed(os.environ, endpoint), **_NAMES, **queues},
         )
-        return Taken(**told)
+        return Taken(**reported)
 
     def _urls(self, case: Case, number: int) -> list[str]:
         self._sets += 1
@@ -215,8 +215,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=RUNS, help="how often everything is measured; medians are shown")
     with told():
-        made = measure(parser.parse_args().runs)
-    print("\n\n".join(str(table) for table in made))
+        tables = measure(parser.parse_args().runs)
+    print("\n\n".join(str(table) for table in tables))
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         match given.command:
             case "package":
-                made = package(given.stage)
-                size = made.archive.stat().st_size / 1e6
-                described = f"{size:.1f} MB, sha-256 of its content {made.digest}"
-                say(f"{made.template}\n{made.archive} ({described})\n{made.sbom}")
+                packaged = package(given.stage)
+                size = packaged.archive.stat().st_size / 1e6
+                described = f"{size:.1f} MB, sha-256 of its content {packaged.digest}"
+                say(f"{packaged.template}\n{packaged.archive} ({described})\n{packaged.sbom}")
             case "deploy":
                 deploy.deploy(given.stage, say)
             case "destroy":

@@ -55,16 +55,16 @@ def package(stage: str, out: Path = OUT, lock: Path = LOCK) -> Package:
     """
     file_of(stage)
     with tempfile.TemporaryDirectory(prefix="fetch-queue-") as folder:
-        project, fetched, made = (Path(folder) / name for name in ("project", "wheels", "made"))
+        project, fetched, output = (Path(folder) / name for name in ("project", "wheels", "made"))
         wheels = fetch(fetched, lock)
         _copy_ours(project)
-        _run_chalice(project, made)
+        _run_chalice(project, output)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         archive = out / "deployment.zip"
-        digest = _rewrite(made / "deployment.zip", wheels, archive)
+        digest = _rewrite(output / "deployment.zip", wheels, archive)
         template = out / "sam.json"
-        shutil.copyfile(made / "sam.json", template)
+        shutil.copyfile(output / "sam.json", template)
         listed = out / "sbom.cdx.json"
         listed.write_text(sbom.of(wheels, digest), encoding="utf-8")
     if archive.stat().st_size > LARGEST_BYTES:

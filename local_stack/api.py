@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--descriptor", type=int, help="accept on this listening socket; else on port PORT")
     arguments = parser.parse_args()
 
-    told = settings.from_environment()
+    configured = settings.from_environment()
     if arguments.descriptor is None:
         port = environment.number(os.environ, "PORT", DEFAULT_PORT, sockets.HIGHEST_PORT)
         listener = sockets.listen(port, "PORT")
@@ -40,7 +40,7 @@ def main() -> None:
     server = chalice_server.make(
         app.app,
         listener,
-        function_seconds=told.api_function_seconds,
+        function_seconds=configured.api_function_seconds,
         time_out=_end_as_lambda_would,
         log_requests=os.environ.get("LOG") == "1",
     )

@@ -295,5 +295,5 @@ def make(
         )
 
     host, port = listener.getsockname()
-    made = local.LocalDevServer(app, config, host, port, handler_cls=Handler, server_cls=server)
-    return cast("Server", made.server)
+    dev_server = local.LocalDevServer(app, config, host, port, handler_cls=Handler, server_cls=server)
+    return cast("Server", dev_server.server)

@@ -86,14 +86,14 @@ class LocalStack:
         self.emulator_url = f"http://{environment.HOST}:{emulator_port}"
         self.variables = environment.scrubbed(self._given, self.emulator_url)
         try:
-            told = service_settings.from_environment(self.variables)
+            configured = service_settings.from_environment(self.variables)
         except service_settings.SettingsError as error:
             raise StackError(str(error)) from error
 
         python = emulators.install(self._report)
         self._emulator = emulators.Emulator(python, emulator_port, Path(self._directory.name))
         self._emulator.start()
-        self.variables |= self._create_resources(told)
+        self.variables |= self._create_resources(configured)
 
         self._site = self._child("the sample site", "site", site)
         self._api = self._child("the API", "api", api)
@@ -168,11 +168,11 @@ class LocalStack:
         self.api_url, self.site_url = sockets.url_of(api), sockets.url_of(site)
         return api, site
 
-    def _create_resources(self, told: service_settings.Settings) -> dict[str, str]:
+    def _create_resources(self, configured: service_settings.Settings) -> dict[str, str]:
         import boto3  # a quarter of a second, which a taken port need not wait for
 
         with environment.applied(self.variables):
-            return resources.create(boto3.session.Session().client("cloudformation"), told)
+            return resources.create(boto3.session.Session().client("cloudformation"), configured)
 
     def _child(self, name: str, program: str, listener: socket.socket | None = None) -> Child:
         if listener is None:

@@ -48,7 +48,7 @@ def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
     parser.add_argument("--lifeline", action="store_true", help="end when standard input does")
     arguments = parser.parse_args()
 
-    told = settings.from_environment()
+    configured = settings.from_environment()
     run_jobs, run_dead_letters = load()
     config = Config(
         connect_timeout=2,
@@ -66,7 +66,7 @@ def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
             queue_url=queue_url,
             function_name=name,
             handler=handler,
-            function_seconds=told.function_seconds,
+            function_seconds=configured.function_seconds,
             time_out=_end_as_lambda_would,
             report=_report,
             outage=outage,
@@ -77,8 +77,8 @@ def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
         signal.signal(number, lambda *_: stop.set())
     if arguments.lifeline:
         lifeline.watch(stop.set)
-    jobs = source(told.queue_url, "run_jobs", run_jobs)
-    dead_letters = source(told.dead_letter_queue_url, "run_dead_letters", run_dead_letters)
+    jobs = source(configured.queue_url, "run_jobs", run_jobs)
+    dead_letters = source(configured.dead_letter_queue_url, "run_dead_letters", run_dead_letters)
     os._exit(work([jobs] * POLLERS + [dead_letters] * DEAD_LETTER_POLLERS, stop))
 
 

@@ -148,7 +148,7 @@ def _fetched_once(requests: Mapping[str, int], urls: Sequence[str]) -> None:
 
 
 def _bare(urls: Sequence[str]) -> tuple[Phase, float]:
-    told = told_by(["bench.peers.bare"], urls)
-    if told["bytes"] != len(urls) * PAGE_BYTES:
+    reported = told_by(["bench.peers.bare"], urls)
+    if reported["bytes"] != len(urls) * PAGE_BYTES:
         raise BenchError("bare requests: a page is missing")
-    return Phase(jobs=len(urls), seconds=told["seconds"], cpu={WORKERS: told["cpu"]}), told["memory"]
+    return Phase(jobs=len(urls), seconds=reported["seconds"], cpu={WORKERS: reported["cpu"]}), reported["memory"]

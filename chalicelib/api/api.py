@@ -1,4 +1,4 @@
-"""What the routes work with: the use cases, and what concerns HTTP alone."""
+"""What the routes work with: the use cases, and what is needed for HTTP only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ class Api:
     """The routes' dependencies. Safe to share between threads."""
 
     service: Service
-    most_wait: int  # seconds that a reading may wait for a job's end
-    local: bool  # stage dev: answers this machine only
+    most_wait: int  # seconds that a request may wait for a job to finish
+    local: bool  # stage dev: answers only this machine
     origins: frozenset[str]  # web origins whose pages may read the answers; "*" is any

@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document, made of the types themselves, so that they are as real answers are."""
+"""Examples for the OpenAPI document, built from the types themselves, so that they look like real answers."""
 
 from __future__ import annotations
 

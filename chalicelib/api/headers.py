@@ -1,4 +1,4 @@
-"""What every answer carries, and which web origins may read it."""
+"""The headers that every answer has, and which web origins may read it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECURITY = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    # A browser heeds it over TLS alone, which a deployed stage always has.
+    # Browsers obey it only over TLS, which a deployed stage always uses.
     "Strict-Transport-Security": "max-age=31536000",
 }
 
@@ -25,7 +25,7 @@ _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.-]+))(?::[0-9]{
 
 
 def cors(origins: frozenset[str], origin: str | None, exposed: str) -> dict[str, str]:
-    """What lets a page of `origin` read an answer; nothing where it is not among the allowed ones."""
+    """The headers that let a page of `origin` read an answer; none if that origin is not allowed."""
     if not origins:
         return {}
     if origin is None or not origins & {origin, "*"}:
@@ -38,7 +38,7 @@ def cors(origins: frozenset[str], origin: str | None, exposed: str) -> dict[str,
 
 
 def preflight(methods: str, sent: str) -> dict[str, str]:
-    """What else a browser asks of an allowed origin before it sends a request that is not simple."""
+    """The headers that a browser also needs before it sends a request that is not simple from an allowed origin."""
     return {
         "Access-Control-Allow-Methods": methods,
         "Access-Control-Allow-Headers": sent,
@@ -47,7 +47,7 @@ def preflight(methods: str, sent: str) -> dict[str, str]:
 
 
 def rate_limit(quota: Quota | None) -> dict[str, str]:
-    """How the tenant stands, as draft-ietf-httpapi-ratelimit-headers has it, in URLs; nothing without a quota."""
+    """The tenant's quota, counted in URLs, as in draft-ietf-httpapi-ratelimit-headers; nothing without a quota."""
     if quota is None:
         return {}
     limits = access.in_order(quota.limits)
@@ -57,7 +57,7 @@ def rate_limit(quota: Quota | None) -> dict[str, str]:
 
 
 def bearer(authorization: str | None) -> str | None:
-    """The token of an Authorization header; empty for one of another scheme, None where there is no header."""
+    """The token of an Authorization header; empty for another scheme, None without a header."""
     if authorization is None:
         return None
     scheme, _, token = authorization.strip().partition(" ")
@@ -65,7 +65,7 @@ def bearer(authorization: str | None) -> str | None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """True for a Host header that names this machine. One that a page brings by DNS rebinding names the page's site."""
+    """True for a Host header that names this machine. After DNS rebinding the header names the page's own site."""
     match = _HOST.fullmatch((host or "").lower())
     if match is None:
         return False
@@ -79,6 +79,6 @@ def is_loopback(host: str | None) -> bool:
 
 
 def merged(response: Mapping[str, str | list[str]], more: Mapping[str, str]) -> dict[str, str | list[str]]:
-    """An answer's headers, and those of `more` that it has none of its own for."""
+    """An answer's headers, plus those of `more` that it does not set itself."""
     own = {name.lower() for name in response}
     return {**response, **{name: value for name, value in more.items() if name.lower() not in own}}

@@ -42,7 +42,7 @@ PROBLEM_HEADERS = {
 
 
 def document(routes: Sequence[Route], *, prefix: str, is_open: bool, most_wait: int) -> Schema:
-    """The document, for an API under a prefix; where it is open, a token is allowed and not needed."""
+    """The document, for an API under a prefix; if it is open, a token is allowed but not needed."""
     paths: dict[str, Schema] = defaultdict(dict)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route, is_open, most_wait)

@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-PREFIX = '<meta name="api-prefix" content="">'  # where the page is told what stands before the API's paths
+PREFIX = '<meta name="api-prefix" content="">'  # tells the page what precedes the API's paths
 SCRIPT = "<script></script>"  # where the page has its script
 MODULES = ("page_logic.js", "page.js")  # which become the script; each imports from those before it
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is sent, and its Content-Security-Policy."""
+    """The page's text, and its Content-Security-Policy."""
 
     text: str
     policy: str
@@ -36,7 +36,7 @@ def page(prefix: str, results_origin: str) -> Page:
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
-            # No text from outside is ever taken for markup: the browser itself sees to it.
+            # The browser itself makes sure that text from outside is never parsed as markup.
             "require-trusted-types-for 'script'",
             "trusted-types 'none'",
         ]

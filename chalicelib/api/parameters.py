@@ -1,5 +1,5 @@
 """The query parameters and headers of the API, each declared once: what routes read and send, what the OpenAPI document
-says, and what pages of other origins may send and see are made from these."""
+says, and what pages of other origins may send and read all follow from these."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Parameter(Generic[T]):
     name: str
     where: Literal["path", "query", "header"]
     says: str
-    read: Callable[[str | None], T]  # None is not given; raises ProblemError
+    read: Callable[[str | None], T]  # None: it was not given; raises ProblemError
     schema: dict[str, Any] = field(hash=False)
     example: str | None = None
 

@@ -1,4 +1,4 @@
-"""Every error that the API answers with, as application/problem+json (RFC 9457). A `detail` names the cure."""
+"""Every error that the API answers with, as application/problem+json (RFC 9457). A `detail` says what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chalicelib.api.types import ErrorView, FieldError, Problem
 from chalicelib.jobs.errors import FetchQueueError
 
 CONTENT_TYPE = "application/problem+json"
-TYPE_BASE = "https://fetch-queue.dev/problems/"  # identifiers, which lead nowhere
+TYPE_BASE = "https://fetch-queue.dev/problems/"  # identifiers only; there are no pages there
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +97,5 @@ def render(body: Problem) -> str:
 
 
 def at(pointer: str, detail: str) -> ProblemError:
-    """A member of the body, or a query parameter, is at fault."""
+    """The problem that a member of the body, or a query parameter, is wrong."""
     return ProblemError(INVALID, detail, errors=[FieldError(pointer=pointer, detail=detail)])

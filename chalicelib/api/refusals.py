@@ -1,4 +1,4 @@
-"""What an error of a use case is over HTTP: the one place where its type becomes a problem, and a sentence."""
+"""How an error of a use case is shown over HTTP: the one place where its type becomes a problem and a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POLL_SECONDS = 1
 
 
 def problem_of(error: FetchQueueError) -> ProblemError:
-    """The problem that tells of an error. Raises the error itself where it is none that a caller can mend."""
+    """The problem that describes an error. Raises the error itself if the caller cannot do anything about it."""
     match error:
         case ProblemError():
             return error

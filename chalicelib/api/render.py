@@ -1,4 +1,4 @@
-"""Rendering: what is shown of jobs, batches and errors, with links that carry the stage's prefix."""
+"""Rendering: how jobs, batches and errors are shown, with links that include the stage's prefix."""
 
 from __future__ import annotations
 

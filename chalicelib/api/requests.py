@@ -1,5 +1,5 @@
-"""Reading a request: its body as one of our types, its query, its idempotency key. What is wrong is a problem that
-names the cure."""
+"""Reading a request: its body as one of our types, its query, its idempotency key. Whatever is wrong becomes a problem
+that says what to do."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from chalicelib.api.types import BatchRequest, FieldError, JobRequest
 from chalicelib.jobs import ids
 from chalicelib.jobs.entities import Status
 
-BODY_LIMIT = 1024 * 1024  # bytes: the answer repeats each URL, and Lambda's 6 MB are near
-MOST_UNKNOWN = 100  # members that an answer names
+BODY_LIMIT = 1024 * 1024  # bytes: the answer repeats each URL, and Lambda's limit is 6 MB
+MOST_UNKNOWN = 100  # members named in an answer
 
 T = TypeVar("T", JobRequest, BatchRequest)
 
@@ -38,7 +38,7 @@ _WRONG_ROUTE = {
 
 
 def body(raw: bytes, content_type: str | None, kind: type[T]) -> T:
-    """The body as `kind`. Raises ProblemError: 413, 415, 400 for what is no JSON, 422 for what is not valid."""
+    """The body as `kind`. Raises ProblemError: 413, 415, 400 for what is not JSON, 422 for what is not valid."""
     if (content_type or "").partition(";")[0].strip().lower() != "application/json":
         given = f"it is {content_type}" if content_type else "there is none"
         raise ProblemError(problems.UNSUPPORTED_TYPE, f"Send Content-Type: application/json (curl --json); {given}.")
@@ -111,7 +111,7 @@ def _reason(error: Exception) -> str:
 
 
 def idempotency_key(header: str | None) -> str | None:
-    """The key of an Idempotency-Key header, its quotes taken off; None where there is no header."""
+    """The key of an Idempotency-Key header, without quotes; None without a header."""
     if header is None:
         return None
     text = header.strip()
@@ -125,7 +125,7 @@ def idempotency_key(header: str | None) -> str | None:
 
 
 def query(given: Mapping[str, Sequence[str]], allowed: Sequence[str]) -> dict[str, str]:
-    """The query's parameters. Raises ProblemError for an unknown one and for one that is given twice."""
+    """The query's parameters. Raises ProblemError for an unknown one and for one given twice."""
     values = {}
     for name, all_values in given.items():
         if name not in allowed:
@@ -143,7 +143,7 @@ def as_given(text: str | None) -> str | None:
 
 
 def wait(text: str | None) -> int | None:
-    """The seconds of `?wait=`. Raises ProblemError for what is no number."""
+    """The seconds of `?wait=`. Raises ProblemError for what is not a number."""
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 4):
@@ -152,13 +152,13 @@ def wait(text: str | None) -> int | None:
 
 
 def preferred_wait(header: str | None) -> int | None:
-    """The seconds of `Prefer: wait=`. A preference that cannot be understood is none (RFC 7240)."""
+    """The seconds of `Prefer: wait=`. A preference that cannot be understood is ignored (RFC 7240)."""
     match = _WAIT.search(header or "")
     return None if match is None else int(match[1])
 
 
 def cursor(text: str | None) -> int:
-    """Where a page begins. Raises ProblemError for what no `next` link has."""
+    """Where a page begins. Raises ProblemError for a value that no `next` link has."""
     if text is None:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) <= 4):

@@ -1,19 +1,19 @@
-"""How a result goes over HTTP: its entity tag, and which text may be an answer of ours."""
+"""How a result is sent over HTTP: its entity tag, and which text may be sent inline."""
 
 from __future__ import annotations
 
 from chalicelib.jobs.entities import Result
 
-# What a browser takes for several documents, each with headers of its own, in whose place ours do not count (the
-# composite types of RFC 2046, 5), and what it gives to a reader of its own, as it is.
+# What a browser splits into several documents with headers of their own, to which ours do not apply (the composite
+# types of RFC 2046, 5), and what it passes unchanged to a viewer of its own.
 _COMPOSITE = ("multipart/", "message/")
 _READ_OTHERWISE = ("application/pdf", "application/signed-exchange", "application/x-mimearchive")
 
 
 def is_one_page(result: Result) -> bool:
-    """False for a type whose document the headers of our answer would not bind.
+    """False for a type of document to which the headers of our answer would not apply.
 
-    Of several types with commas between them, as of a repeated header, browsers take the first or the last.
+    Of several types separated by commas, as from a repeated header, browsers take the first or the last.
     """
     types = [each.partition(";")[0].strip().lower() for each in result.content_type.split(",")]
     return not any(each.startswith(_COMPOSITE) or each in _READ_OTHERWISE for each in types)

@@ -1,4 +1,4 @@
-"""What a route is: where it answers, what answers there and what it is given, and what the documentation says of it."""
+"""What a route is: its method and path, the function that answers, what that gets, and what the documentation says."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Call:
         return self.access.tenant
 
     def get(self, parameter: Parameter[T]) -> T:
-        """What the request gives for a parameter of its route. Raises ProblemError for what cannot be read."""
+        """The request's value for a parameter of its route. Raises ProblemError if it cannot be read."""
         given = self.query if parameter.where == "query" else self.request.headers
         return parameter.read(given.get(parameter.name))
 
@@ -59,11 +59,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoodAnswer:
-    """What a good answer is."""
+    """What a successful answer is."""
 
     says: str
     body: type[msgspec.Struct] | None = None
-    content_type: str | None = None  # of a body that is no JSON of ours, or not as a whole
+    content_type: str | None = None  # of a body that is not JSON of ours, or not as a whole
     schema: Mapping[str, Any] = field(default_factory=dict)  # of such a body
     headers: Sequence[AnswerHeader] = ()
 
@@ -76,8 +76,8 @@ class Route:
     path: str
     view: Callable[..., Response]
     query: Sequence[Parameter[Any]] = ()
-    headers: Sequence[Parameter[Any]] = ()  # of the request, those that have a meaning here
+    headers: Sequence[Parameter[Any]] = ()  # of the request, those that are used here
     public: bool = False  # answers without a token
     body: type[msgspec.Struct] | None = None
     answers: Mapping[int, GoodAnswer] = field(default_factory=dict)
-    problems: Sequence[Kind] = ()  # those of its own; `openapi` adds those that every route has
+    problems: Sequence[Kind] = ()  # its own; `openapi` adds those that every route has

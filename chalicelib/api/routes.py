@@ -1,4 +1,4 @@
-"""The routes: a function for each, and a table. A route is parse, one call, render."""
+"""The routes: a function for each, and a table. A route parses, makes one call and renders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chalicelib.api.types import (
 from chalicelib.service import delete, read, results, submit, submit_batch
 
 JOB_POLL_SECONDS = 1
-BATCH_POLL_SECONDS = (2, 10)  # grows with the batch's age; the first one with its size
+BATCH_POLL_SECONDS = (2, 10)  # least and most: grows with the batch's age, the first one with its size
 PAGE_POLICY = "Content-Security-Policy"
 LINES = "application/x-ndjson"
 
@@ -73,7 +73,7 @@ def get_result(call: Call, job_id: str) -> Response:
     answer_headers: dict[str, str | list[str]] = {
         "ETag": result.etag_of(found.result),
         "Cache-Control": "private, no-cache",
-        # A stranger's HTML must not run as a page of ours.
+        # HTML from a stranger must not run as one of our pages.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
@@ -131,19 +131,25 @@ def get_health(_: Call) -> Response:
 
 def get_page(call: Call) -> Response:
     """`GET /`: the web page."""
-    made = page.page(call.render.prefix, call.service.bucket.origin)
-    answer_headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", PAGE_POLICY: made.policy}
-    return _text(200, made.text, answer_headers)
+    rendered = page.page(call.render.prefix, call.service.bucket.origin)
+    answer_headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Cache-Control": "no-cache",
+        PAGE_POLICY: rendered.policy,
+    }
+    return _text(200, rendered.text, answer_headers)
 
 
 def get_openapi(call: Call) -> Response:
     """`GET /openapi.json`: this document."""
-    from chalicelib.api import openapi  # which no other request needs
+    from chalicelib.api import openapi  # no other request needs it
 
-    made = openapi.document(
+    document = openapi.document(
         ROUTES, prefix=call.render.prefix, is_open=call.service.gate.is_open, most_wait=call.api.most_wait
     )
-    return _text(200, msgspec.json.encode(made).decode() + "\n", {"Content-Type": JSON, "Cache-Control": "no-cache"})
+    return _text(
+        200, msgspec.json.encode(document).decode() + "\n", {"Content-Type": JSON, "Cache-Control": "no-cache"}
+    )
 
 
 QUOTA = (parameters.RATE_LIMIT_POLICY, parameters.RATE_LIMIT)
@@ -157,7 +163,7 @@ SUBMISSION = (
 )
 A_JOB = GoodAnswer(says="The job.", body=JobView, headers=(parameters.RETRY_AFTER, parameters.PREFERENCE_APPLIED))
 TEXT = {"type": "string"}
-BYTES = {"type": "string", "format": "binary"}  # as generators of clients understand it
+BYTES = {"type": "string", "format": "binary"}  # as client generators understand it
 GONE = GoodAnswer(says="It is deleted for good.")
 
 ROUTES = (
@@ -281,7 +287,7 @@ def _job_poll(shown: read.Shown) -> dict[str, str]:
 
 
 def first_batch_poll(size: int) -> int:
-    """Seconds until it is worth asking how a batch of so many jobs is doing: a status of many costs as many reads."""
+    """Seconds until it is worth asking for the status of a batch of this size: each status reads every job."""
     least, most = BATCH_POLL_SECONDS
     return max(least, min(most, math.ceil(size / 200)))
 

@@ -1,4 +1,4 @@
-"""How every route is served: who may ask, what every answer carries, and what is said when something goes wrong."""
+"""How every route is served: who may ask, what every answer includes, and what is answered when something fails."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from chalicelib.jobs.errors import FetchQueueError, Unavailable
 log = logging.getLogger("fetch_queue.api")
 
 UNAVAILABLE_SECONDS = 5
-PUBLIC = Access(tenant="")  # who asks for what is public is not looked at
-# What pages of other origins may send and see: what routes read and answer, and what every request has.
+PUBLIC = Access(tenant="")  # for public routes it does not matter who asks
+# What pages of other origins may send and read: what routes read and answer, and what every request has.
 REQUEST_HEADERS = ", ".join(
     sorted({"Authorization", "Content-Type", *(header.name for route in ROUTES for header in route.headers)})
 )
@@ -37,13 +37,13 @@ _PREFIX = re.compile(r"/[A-Za-z0-9_-]+")
 
 
 def register(app: Chalice, api: Callable[[], Api]) -> None:
-    """Serve every route by the app. `api` is called with the first request, never at import."""
+    """Serve every route by the app. `api` is first called with the first request, never at import."""
     # A text result may have any content type: none is sent as base64, none needs a matching Accept.
     app.api.binary_types = []
     app.register_middleware(_guarding(api), "http")
     app.register_middleware(_reshape, "http")
     for route in (*ROUTES, *_preflights()):
-        # A body's type is judged by `requests.body`, in our words; a request without one has none to judge.
+        # `requests.body` checks a body's type, and answers in our own words; a request without a body needs no type.
         app.route(route.path, methods=[route.method], name=route.view.__name__, content_types=["*/*"])(
             _endpoint(app, route, api)
         )
@@ -55,19 +55,19 @@ def _endpoint(app: Chalice, route: Route, api: Callable[[], Api]) -> Callable[..
         request = app.current_request
         if request is None:
             raise RuntimeError("a route was called outside a request")
-        ready = api()
+        the_api = api()
         access = PUBLIC
         try:
             if not route.public:
-                access = ready.service.gate.admit(headers.bearer(request.headers.get("authorization")))
-            response = route.view(_call(ready, route, request, access, path), **path)
+                access = the_api.service.gate.admit(headers.bearer(request.headers.get("authorization")))
+            response = route.view(_call(the_api, route, request, access, path), **path)
         except Unavailable:
-            response = _unavailable(ready)
+            response = _unavailable(the_api)
         except FetchQueueError as error:
             refusal = problem_of(error)
             response = _problem(refusal.problem, refusal.headers)
         finally:
-            ready.service.metrics.flush()
+            the_api.service.metrics.flush()
         _log(route, access, path, response)
         return response
 
@@ -97,15 +97,15 @@ def _unavailable(api: Api) -> Response:
 
 
 def _log(route: Route, access: Access, path: Mapping[str, str], response: Response) -> None:
-    """Who did what, should a token have come into wrong hands."""
+    """Log who did what, in case a token falls into the wrong hands."""
     if access.token_id is not None or response.status_code == problems.UNAUTHORIZED.status:
-        ids = path if access.token_id else {}  # strangers write no log of their own
+        ids = path if access.token_id else {}  # a stranger must not be able to write text into the log
         members = {"token_id": access.token_id, "route": f"{route.method} {route.path}", **ids}
         log.info("request", extra={**members, "status": response.status_code})
 
 
 def _preflights() -> list[Route]:
-    """A route for each path that answers what a browser asks before a page of another origin may send a request."""
+    """A route for each path that answers a browser's preflight, sent before a request from a page of another origin."""
     methods: dict[str, list[str]] = defaultdict(list)
     queries: dict[str, list[Parameter[Any]]] = defaultdict(list)
     for route in ROUTES:
@@ -132,16 +132,16 @@ def _preflights() -> list[Route]:
 
 def _guarding(api: Callable[[], Api]) -> Callable[..., Response]:
     def guard(event: Any, get_response: Callable[[Any], Response]) -> Response:
-        """Answer on this machine alone where the service is local, and give every answer its headers."""
+        """Answer only this machine if the service is local, and give every answer its headers."""
         let_in: Mapping[str, str] = {}
         try:
-            ready = api()
-        except Exception:  # settings that do not hold together: what Chalice does for a route, it does not here
+            the_api = api()
+        except Exception:  # inconsistent settings; here, unlike in a route, Chalice does not catch it
             log.exception("the service cannot be set up")
             response = _internal()
         else:
-            let_in = headers.cors(ready.origins, event.headers.get("origin"), ANSWER_HEADERS)
-            if ready.local and not headers.is_loopback(event.headers.get("host")):
+            let_in = headers.cors(the_api.origins, event.headers.get("origin"), ANSWER_HEADERS)
+            if the_api.local and not headers.is_loopback(event.headers.get("host")):
                 response = _problem(problems.problem(problems.MISDIRECTED, headers.NOT_THIS_MACHINE), {})
             else:
                 response = get_response(event)
@@ -152,7 +152,7 @@ def _guarding(api: Callable[[], Api]) -> Callable[..., Response]:
 
 
 def _reshape(event: Any, get_response: Callable[[Any], Response]) -> Response:
-    """Give Chalice's own errors the form of ours."""
+    """Give Chalice's own errors the form of our problems."""
     response = get_response(event)
     if response.status_code < 400 or response.headers.get("Content-Type") == problems.CONTENT_TYPE:
         return response
@@ -180,7 +180,7 @@ def _problem(problem: Problem, headers: Mapping[str, str]) -> Response:
 
 
 def _prefix(request: Request, path: Mapping[str, str]) -> str:
-    """What API Gateway's stage puts before our paths."""
+    """The prefix that API Gateway's stage puts before our paths."""
     whole: str = request.context.get("path") or ""
     ours: str = request.context["resourcePath"].format(**path).removesuffix("/")
     prefix = whole.removesuffix("/").removesuffix(ours) if whole.removesuffix("/").endswith(ours) else ""

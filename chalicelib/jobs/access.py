@@ -1,7 +1,7 @@
 """Who is let in, and how much they may submit: tokens and quotas, pure.
 
-A token is `fq_<id>_<secret>`. Its id is no secret: it names the token in lists and logs. Its secret has 160 random
-bits, so a plain hash keeps it: there is nothing to guess that a slow hash would make slower.
+A token is `fq_<id>_<secret>`. Its id is not secret: it names the token in lists and logs. Its secret has 160 random
+bits, so a plain hash is enough: it cannot be guessed, so a slow hash would gain nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-LOCAL_TENANT = "local"  # where nobody needs tenants, all is this one's
+LOCAL_TENANT = "local"  # if tenants are not used, everything belongs to this one
 ID_BYTES = 6
 SECRET_BYTES = 20
 
@@ -24,22 +24,22 @@ _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """What is kept of an access token. Times are milliseconds since the epoch."""
+    """What is stored of an access token. Times are milliseconds since the epoch."""
 
     id: str
     tenant: str
-    digest: str  # of the whole token; the token itself is kept nowhere
+    digest: str  # of the whole token; the token itself is stored nowhere
     name: str  # what its operator calls it
     created_at: int
     expires_at: int | None = None
     revoked_at: int | None = None
 
     def matches(self, digest: str) -> bool:
-        """True for the digest of this token, in a time that tells nothing about where they differ."""
+        """True for the digest of this token; the time it takes does not show where they differ."""
         return hmac.compare_digest(self.digest, digest)
 
     def is_valid(self, now: int) -> bool:
-        """True while it lets in."""
+        """True while it gives access."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
@@ -49,23 +49,23 @@ def token_text(token_id: str, secret: str) -> str:
 
 
 def token_id(text: str) -> str | None:
-    """The id in a token; None for what is no token."""
+    """The id in a token; None for what is not a token."""
     match = _TOKEN.fullmatch(text)
     return None if match is None else match[1]
 
 
 def digest(text: str) -> str:
-    """What is kept of a token in its place."""
+    """What is stored instead of a token."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_tenant(text: str) -> bool:
-    """True for what may be a tenant's name: 1 to 64 letters, digits, dots, dashes and underscores."""
+    """True for a valid tenant's name: 1 to 64 letters, digits, dots, dashes and underscores."""
     return _TENANT.fullmatch(text) is not None
 
 
 class Span(StrEnum):
-    """The stretches of time that URLs are counted in. Each begins with the clock's, in UTC."""
+    """The periods that URLs are counted in. Each begins when the clock's does, in UTC."""
 
     MINUTE = "minute"
     DAY = "day"
@@ -80,18 +80,18 @@ class Span(StrEnum):
         return now // (self.seconds * 1000)
 
     def seconds_left(self, now: int) -> int:
-        """Seconds until the next one begins, up."""
+        """Seconds until the next one begins, rounded up."""
         return -((now - (self.number(now) + 1) * self.seconds * 1000) // 1000)
 
 
-Limits = Mapping[Span, int]  # URLs that a tenant may submit in each; a span that is not there has no limit
+Limits = Mapping[Span, int]  # URLs that a tenant may submit in each; a span that is missing has no limit
 
 
-UNLIMITED = 0  # as a default limit, and as a tenant's own that lifts the default
+UNLIMITED = 0  # as the default limit, or as a tenant's own limit, which then overrides the default
 
 
 def limits(defaults: Limits, own: Limits = MappingProxyType({})) -> Limits:
-    """What a tenant may submit: its own limits where it has any, else the default ones."""
+    """What a tenant may submit: its own limits if it has any, else the defaults."""
     return {span: limit for span, limit in {**defaults, **own}.items() if limit != UNLIMITED}
 
 
@@ -101,7 +101,7 @@ class Access:
 
     tenant: str
     limits: Limits = field(default_factory=dict)
-    token_id: str | None = None  # None where nobody needs a token
+    token_id: str | None = None  # None if no token is needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +116,13 @@ Usage = Mapping[Span, Counted]
 
 
 def in_order(limits: Limits) -> list[tuple[Span, int]]:
-    """The limits, the shorter span first."""
+    """The limits, shortest span first."""
     return [(span, limits[span]) for span in Span if span in limits]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """How a tenant stands: what it may submit, and what it has submitted in the current spans."""
+    """A tenant's limits, and what it has submitted in the current spans."""
 
     limits: Limits
     used: Mapping[Span, int]

@@ -14,7 +14,7 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """What a stage allows beyond, or refuses besides, the public Internet."""
+    """What a stage allows in addition to the public Internet, and what else it refuses."""
 
     loopback_allowed: bool = False  # 127.0.0.0/8 and ::1; for a stage on a developer's machine only
     forbidden_ports: frozenset[int] = frozenset({9001})  # on loopback; 9001 is Lambda's runtime API
@@ -22,8 +22,8 @@ class AddressPolicy:
 
 PUBLIC_ONLY = AddressPolicy()
 
-# The first row that holds an address decides. IANA's special-purpose registries and what they leave out: multicast,
-# metadata services, withdrawn blocks. No use of `is_global`: its answers changed between versions of Python.
+# The first row that contains an address decides. IANA's special-purpose registries and what they leave out: multicast,
+# metadata services, withdrawn blocks. `is_global` is not used: its answers changed between versions of Python.
 _IPV4: tuple[tuple[IPv4Network, str], ...] = tuple(
     (IPv4Network(block), reason)
     for block, reason in (
@@ -52,7 +52,7 @@ _IPV4: tuple[tuple[IPv4Network, str], ...] = tuple(
     )
 )
 
-# None: nothing against it but, perhaps, an IPv4 address that it carries. Only 2000::/3 is given out (RFC 4291, 2.4),
+# None: allowed, unless it carries an IPv4 address that is refused. Only 2000::/3 is allocated (RFC 4291, 2.4),
 # so the last row also refuses the IPv4-compatible form, SIIT, NAT64 for local use (RFC 8215) and SRv6.
 _IPV6: tuple[tuple[IPv6Network, str | None], ...] = tuple(
     (IPv6Network(block), reason)
@@ -80,7 +80,7 @@ _IPV6: tuple[tuple[IPv6Network, str | None], ...] = tuple(
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
-# https://fetch.spec.whatwg.org/#port-blocking: what speaks there may take a request for its own protocol.
+# https://fetch.spec.whatwg.org/#port-blocking: a server there may take a request for its own protocol.
 _BROWSERS_REFUSE = frozenset(
     (
         *(1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104),
@@ -119,10 +119,10 @@ def embedded(address: IPv6Address) -> tuple[IPv4Address, ...]:
 
 
 def refusal(address: Address, *, loopback_allowed: bool = False) -> str | None:
-    """Why this address may not be fetched, in a word or two such as "private", or None where it may.
+    """Why this address may not be fetched, in a word or two such as "private"; None if it may.
 
-    An IPv6 address that carries an IPv4 address is no better than what it carries: "embedded private". Loopback is
-    allowed, where it is, only as itself and never as a carried address.
+    An IPv6 address that carries an IPv4 address is refused if the carried one is: "embedded private". Where loopback is
+    allowed, that is only as itself, never as a carried address.
     """
     if loopback_allowed and _is_loopback(address):
         return None
@@ -134,7 +134,7 @@ def refusal(address: Address, *, loopback_allowed: bool = False) -> str | None:
 
 
 def refused_port(port: int) -> str | None:
-    """Why no host may be fetched on this port, or None."""
+    """Why no host may be fetched on this port; None if it may."""
     if not 1 <= port <= 65535:
         return "no such port"
     if port in _BROWSERS_REFUSE:
@@ -143,12 +143,12 @@ def refused_port(port: int) -> str | None:
 
 
 def refused_endpoint(address: Address, port: int, *, forbidden_ports: frozenset[int]) -> str | None:
-    """Why this port of this machine may never be fetched, not even where loopback may; None elsewhere."""
+    """Why this port of this machine may never be fetched, not even if loopback may; else None."""
     return "forbidden port" if port in forbidden_ports and _is_loopback(address) else None
 
 
 def verdict(address: Address, port: int, policy: AddressPolicy) -> str | None:
-    """Why a connection to this address and port may not be made, or None where it may."""
+    """Why a connection to this address and port may not be made; None if it may."""
     return (
         refusal(address, loopback_allowed=policy.loopback_allowed)
         or refused_port(port)

@@ -1,7 +1,7 @@
-"""What the job runner does next with a message, decided from what it read. Pure.
+"""What the job runner does next with a message, decided from what it has read. Pure.
 
-A message leads the fetch that carries its job's id, and no other, whether or not
-the job still exists:
+A message is responsible for the fetch that has its job's id, and for no other,
+whether or not the job still exists:
 
     own fetch   finished                         -> Acknowledge
                 lease live                       -> Leave until it ends
@@ -13,11 +13,11 @@ the job still exists:
                 the claim's fetch is dead        -> Start in its place
                 a claim inside the window        -> Join its fetch
 
-A dead letter is brought to an end: GiveUp for Resume, Fail for Start.
+A dead letter is brought to an end: GiveUp instead of Resume, Fail instead of Start.
 
 Acknowledging because the job is gone or linked elsewhere needs a second, later
-read: several items read in one request are not one moment, so the own fetch may
-have been written between the reading of the fetch and that of the job.
+read: items read in one request are not read at one moment, so the own fetch may
+have been written after the fetch was read and before the job was.
 """
 
 from __future__ import annotations
@@ -29,41 +29,41 @@ from chalicelib.jobs.entities import Claim, Fetch, Job, Mark
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The settings that decide; times in milliseconds."""
+    """The settings that decisions depend on; times in milliseconds."""
 
     window: int
     retention: int
     max_attempts: int
-    skew: int  # by how much two clocks may differ
+    skew: int  # how much two clocks may differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One round's reading, strongly consistent; None is absent."""
+    """What one round read, strongly consistent; None means absent."""
 
-    job: Job | None  # a mark is no job
+    job: Job | None  # a mark is not a job
     deleted: bool = False  # the job is a mark, and would not have expired yet
     claim: Claim | None
     own: Fetch | None  # not read in the first round: with a fetch, a job is linked or gone, so another round follows
     claimed: Fetch | None = None  # the fetch that the claim named a round before
-    claimed_id: str | None = None  # its id; None in the first round, when it is not read
+    claimed_id: str | None = None  # its id; None in the first round, which does not read it
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Nothing more is needed, once the results that nobody will read are removed."""
+    """Nothing more is needed, once the results that nobody can read any more are removed."""
 
     remove: bool = False  # the job was deleted, and its fetch's attempts may have stored something since
 
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """What was seen allows an acknowledgement only if a later read shows it too."""
+    """What was seen allows an acknowledgement only if a later read shows it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Somebody else holds the fetch, or a pause before the next attempt runs, until this time."""
+    """Until this time another worker holds the fetch, or the pause before the next attempt lasts."""
 
     until: int
 
@@ -78,7 +78,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Share the fetch that stands for the URL."""
+    """Share the fetch that the claim on the URL names."""
 
     job: Job
     fetch_id: str
@@ -111,8 +111,8 @@ Decision = Acknowledge | LookAgain | Leave | Start | Join | Resume | GiveUp | Fa
 def decide(seen: Seen, *, now: int, rules: Rules, looked: bool = False, dead_letter: bool = False) -> Decision:
     """What to do next.
 
-    `looked` says that a round before saw the job gone, expired or linked too.
-    `dead_letter` asks for an end: nothing is started or resumed; to join a standing fetch is an end too.
+    `looked` says that an earlier round also saw the job gone, expired or linked.
+    `dead_letter` asks for an end: nothing is started or resumed; joining an existing fetch is an end too.
     """
     if seen.own is not None:
         return _of_own_fetch(seen.own, now, rules, dead_letter)
@@ -133,15 +133,15 @@ def is_expired(submitted_at: int, *, now: int, retention: int) -> bool:
 
 
 def is_over(mark: Mark, *, now: int, rules: Rules) -> bool:
-    """True when the mark's job would have expired: its fetch's id may soon be another fetch's.
+    """True when the mark's job would have expired: another fetch may soon have the same id.
 
-    An id from an Idempotency-Key may return once its first job's row is swept; no sharer expires later than that.
+    An id from an Idempotency-Key may be reused once its first job's row is swept; no sharer expires later than that.
     """
     return now >= (mark.sweep_at - 1) * 1000 - rules.window
 
 
 def is_dead(fetch: Fetch | None, job: Job, rules: Rules) -> bool:
-    """True when the fetch stands for nothing that the job may share: gone, or failed before the job was submitted.
+    """True when the job may not share the fetch: it is gone, or failed before the job was submitted.
 
     Dead is final, so a claim on a dead fetch may be replaced at any later time.
     """
@@ -151,11 +151,12 @@ def is_dead(fetch: Fetch | None, job: Job, rules: Rules) -> bool:
 
 
 def shares_failures_from(job: Job, fetch_id: str, rules: Rules) -> int:
-    """The time since when the job shares a failure of the fetch.
+    """The time from which on the job shares a failure of the fetch.
 
-    A job's time is the API's and a failure's is the runner's. Whoever saw a failure and submits again gets a new
-    fetch although the API's clock is behind: so the clocks' difference counts for the job. Of one batch no job was
-    submitted after another's failure, whatever the clocks say: its repeats of a URL are not asked for one by one.
+    A job's time is from the API's clock, a failure's from the runner's. Whoever saw a failure and submits again must
+    get a new fetch even if the API's clock is behind, so the clocks' difference is counted for the job. Within one
+    batch no job was submitted after another's failure, whatever the clocks say: its repeats of a URL are not fetched
+    one by one.
     """
     of_one_batch = job.batch_id is not None and fetch_id.startswith(f"{job.batch_id}-")
     return job.submitted_at - rules.skew if of_one_batch else job.submitted_at + rules.skew

@@ -1,4 +1,4 @@
-"""What the service keeps: jobs, marks, batches, claims, fetches and their results.
+"""What the service stores: jobs, marks, batches, claims, fetches and their results.
 
 Times are integers, milliseconds since the epoch, UTC.
 """
@@ -44,7 +44,7 @@ class FetchError:
     type: ErrorType
     detail: str
     http_status: int | None = None
-    excerpt: str | None = None  # the beginning of what the site answered in its own words, at most 1,000 characters
+    excerpt: str | None = None  # the beginning of the site's answer in its own words, at most 1,000 characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Job:
     id: str
     tenant: str
     url: str  # as it was given
-    url_key: str  # which claim it goes by
+    url_key: str  # names its claim
     submitted_at: int
     batch_id: str | None = None
     fetch_id: str | None = None  # once linked
@@ -79,8 +79,8 @@ class Job:
 class Mark:
     """What stays of a deleted job until it would have expired.
 
-    While `fetch_id` is there the deletion has not been carried through: claim
-    and results may still have to be removed.
+    While it has a `fetch_id` the deletion is not complete: claim and results
+    may still have to be removed.
     """
 
     id: str

@@ -1,10 +1,10 @@
 """The base of our errors, and the one that every layer knows.
 
     FetchQueueError
-    ├── Unavailable          an AWS call failed or was throttled after its own retries; to be tried again later
+    ├── Unavailable          an AWS call failed or was throttled, in spite of its own retries; try again later
     ├── InvalidURL           jobs.urls: what was given cannot be fetched
-    ├── SettingsError        settings: the environment does not hold together
-    ├── Refused              service.errors: a use case says no to whoever asked
+    ├── SettingsError        settings: the environment is inconsistent
+    ├── Refused              service.errors: a use case refuses the request
     │   ├── NotFound         no such job, batch or result
     │   ├── NotFinished      the job has no result yet
     │   ├── JobFailed        the job has no result, and will have none
@@ -16,24 +16,24 @@
     │   └── QuotaExceeded    more URLs than the tenant may submit
     ├── ProblemError         api.problems: ends a request with a problem
     ├── Stopped              runner.failures: ends an attempt with a failure
-    ├── Undecodable          runner.body: the bytes are not in the coding that they are said to be in
-    ├── CutShort             runner.body: the bytes end before the coding says that they are whole
+    ├── Undecodable          runner.body: the bytes are not in the coding that the answer names
+    ├── CutShort             runner.body: the bytes end before the coding's own end
     ├── UnknownName          runner.lookup: the name has no address
     ├── NoAnswer             runner.lookup: no name server has answered
-    └── TooMuchOverhead      runner.tls: records without end, and no data in them
+    └── TooMuchOverhead      runner.tls: endless records without data
 
-A refused condition is an answer, not an error: the writes of the table return False.
+A refused condition is an answer, not an error: the table's writes return False.
 """
 
 
 class FetchQueueError(Exception):
-    """The one base of our errors."""
+    """The base of all our errors."""
 
 
 class Unavailable(FetchQueueError):
-    """Table, queue or bucket did not answer; whether the call took effect is not known.
+    """The table, queue or bucket did not answer; it is not known whether the call took effect.
 
-    `late` says that it may even take effect later, and must not meet what others write by then.
+    `late` says that it may even take effect later, and must not hit what others have written by then.
     """
 
     def __init__(self, text: str, *, late: bool = False) -> None:

@@ -1,5 +1,5 @@
-"""How a result is called where it is saved as a file: by the rules of the command line, whose `fetch_queue.names` this
-repeats, for neither package imports the other. A test holds them together.
+"""The name of the file that a result is saved in, by the same rules as the command line. This repeats the code of its
+`fetch_queue.names`, since neither package imports the other; a test makes sure that they agree.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _SUFFIXES: Final = {"+json": ".json", "+xml": ".xml"}
 def file_name(url: str, content_type: str) -> str:
     """Host, path and query of `url`, and the extension of the path or else of the content type.
 
-    One step of a path on any file system, whatever the URL is; at most 143 bytes; letters and digits of any language,
-    dots, hyphens and low lines alone.
+    A single path component on any file system, whatever the URL is; at most 143 bytes; only letters and digits of any
+    language, dots, hyphens and underscores.
     """
     stem, extension = _parts(url)
     return stem + (extension or _extension_of(content_type))

@@ -20,16 +20,16 @@ def derived(tenant: str, route: str, key: str) -> str:
 
 
 def digest(parts: Sequence[str]) -> str:
-    """What tells one list of texts from all others, such as the URLs of one batch from another's."""
+    """A hash that is different for each list of texts, such as the URLs of a batch."""
     # JSON keeps the parts apart: no two lists give the same text.
     return hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()
 
 
 def is_job_id(text: str) -> bool:
-    """True for what may be a job's id."""
+    """True for the form of a job's id."""
     return _JOB.fullmatch(text) is not None
 
 
 def is_batch_id(text: str) -> bool:
-    """True for what may be a batch's id."""
+    """True for the form of a batch's id."""
     return _BATCH.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""What a DELETE does next with a job, decided from what it read. Pure.
+"""What a DELETE does next with a job, decided from what it has read. Pure.
 
     no row, or one that has expired or is another's   -> Absent
     job without a fetch                               -> Leave
@@ -8,13 +8,13 @@
     bare mark of a job that was seen before           -> Deleted
     any other mark                                    -> Absent
 
-A mark that names a fetch is that of a deletion that was cut short, perhaps another request's: what it left is removed.
+A mark that names a fetch comes from a deletion that was cut short, perhaps another request's: what it left is removed.
 
-A job that was seen and is a bare mark now was deleted by a write of ours that was made and whose repetition was
-refused, or by another DELETE of the same moment.
+A job that was seen and is now a bare mark was deleted by our own write, which was made and then refused when it was
+repeated, or by another DELETE at the same time.
 
-The fetch of a job that is there goes with another DELETE of the same moment, whose marks are to be worked off too,
-should it die: so such a job is looked at once more. After that its fetch was swept.
+If a job is there and its fetch is gone, another DELETE is removing the fetch at the same time. Should that one die, its
+marks must be finished too, so the job is looked at once more. If it is still there, its fetch was swept.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from chalicelib.jobs.entities import Fetch, Job, Mark
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One round's reading of a job to be deleted, strongly consistent; the fetch is read after the job."""
+    """What one round read of a job to be deleted, strongly consistent; the fetch is read after the job."""
 
-    row: Job | Mark | None  # None is absent, or another tenant's
+    row: Job | Mark | None  # None: absent, or another tenant's
     fetch: Fetch | None = None  # the one that the job shares
-    seen_before: bool = False  # a round before, as a job
-    fetch_was_gone: bool = False  # a round before
+    seen_before: bool = False  # in an earlier round, as a job
+    fetch_was_gone: bool = False  # in an earlier round
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """What was seen is enough for no decision."""
+    """What was seen is not enough for a decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _decide_on_mark(mark: Mark, seen: Seen, now: int, rules: Rules) -> Decision:
 
 
 def departures(leaving: Iterable[Leave]) -> Iterator[Departure]:
-    """Those that share a fetch leave together, for only so the last of them take the fetch with them."""
+    """Jobs that share a fetch leave together; only then do the last of them take the fetch with them."""
     sharers: dict[str, list[Job]] = defaultdict(list)
     fetches: dict[str, Fetch] = {}
     for leave in leaving:

@@ -1,6 +1,6 @@
-"""Where a redirect leads: a reference resolved against the URL of the answer that it came with, RFC 3986, 5.2.
+"""Where a redirect leads: its reference, resolved against the URL of the redirecting answer (RFC 3986, 5.2).
 
-Not urllib's `urljoin`: it drops the empty segments of the base's path, and takes an empty query for none.
+Not urllib's `urljoin`: it drops the empty segments of the base's path, and treats an empty query as no query.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from chalicelib.jobs.urls import without_dots
 
-# RFC 3986, appendix B, but for a scheme that must be spelled like one, as in browsers.
+# RFC 3986, appendix B, except that a scheme must be spelled like one, as in browsers.
 _PARTS: Final = re.compile(
     r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL
 )
@@ -23,9 +23,9 @@ _Parts = tuple[str | None, str | None, str, str | None, str | None]  # scheme, a
 def resolved(base: str, reference: str) -> str:
     """The URL that `reference` means in an answer of `base`, which is a normal form.
 
-    Two things are as browsers have them. Backslashes are slashes, but where an `@` follows one in the host's place:
-    there two readers see two hosts, so it stays for the normal form to refuse. And a scheme without `//` that is the
-    base's is left out (RFC 3986, 5.2.2, calls that not strict): `http:page` is `page`.
+    Two things are as in browsers. Backslashes are slashes, except if the host part has one and an `@`: readers disagree
+    about such a host, so it is left for the normal form to refuse. And a scheme without `//` is dropped if it is the
+    base's (RFC 3986, 5.2.2, calls that not strict): `http:page` is `page`.
     """
     scheme, authority, path, query, fragment = _parts(_slashed(reference))
     base_scheme, base_authority, base_path, base_query, _ = _parts(base)
@@ -46,12 +46,12 @@ def resolved(base: str, reference: str) -> str:
 
 
 def _parts(text: str) -> _Parts:
-    match = cast(re.Match[str], _PARTS.fullmatch(text))  # which any text does
+    match = cast(re.Match[str], _PARTS.fullmatch(text))  # any text matches
     return match[1], match[2], match[3], match[4], match[5]
 
 
 def _composed(scheme: str | None, authority: str | None, path: str, query: str | None, fragment: str | None) -> str:
-    """RFC 3986, 5.3: what is empty is not what is not there."""
+    """RFC 3986, 5.3: empty is not the same as absent."""
     return "".join(
         [
             "" if scheme is None else f"{scheme}:",
@@ -71,7 +71,7 @@ def _slashed(reference: str) -> str:
 
 
 def _as_text(authority: str) -> str:
-    """A host that is escaped, or whose bytes were, is UTF-8. One that is not keeps its escapes, and is refused."""
+    """A host given in escapes is decoded as UTF-8. One that is not UTF-8 keeps its escapes, and is refused."""
     try:
         return _BEYOND_ASCII.sub(lambda run: bytes.fromhex(run[0].replace("%", "")).decode(), authority)
     except UnicodeDecodeError:

@@ -12,7 +12,7 @@ from chalicelib.jobs.urls import MAX_LENGTH, normal_form
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A request, but for what every request carries."""
+    """A request, without what every request has."""
 
     url: str  # in normal form: as it is sent
     method: str = "GET"
@@ -23,7 +23,7 @@ class Target:
         return Target(normal_form(url, policy, longest=longest))
 
     def key(self, tenant: str) -> str:
-        """What the tenant's claim on it is kept under."""
+        """The key of the tenant's claim on it."""
         return ids.digest([tenant, self.method, self.url])
 
     @property

@@ -1,6 +1,6 @@
 """The normal form of a URL: two URLs have one normal form exactly when they make the same request on the wire.
 
-The runner sends the normal form, so what is compared is what is sent. All that can be refused without the network is
+The runner sends the normal form, so what is compared is what is sent. What can be refused without the network is
 refused here.
 """
 
@@ -15,7 +15,7 @@ from chalicelib.jobs.errors import FetchQueueError
 
 MAX_LENGTH: Final = 8192  # characters, as given and as sent
 
-_BYTE_ORDER_MARK: Final = "\ufeff"  # no part of a URL: the first line of a saved list begins with it
+_BYTE_ORDER_MARK: Final = "\ufeff"  # not part of a URL: the first line of a saved list may begin with it
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _DAMAGED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -26,7 +26,7 @@ _SCHEME_FORGOTTEN = re.compile(r"(?://)?((?:[\w-]+\.)+[\w-]+|localhost)(?::[0-9]
 # RFC 3986: pchar, "/" and "?" stay as they are; the rest is escaped. A path holds no raw "?", so one set does for both.
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})|[^A-Za-z0-9._~!$&'()*+,;=:@/?-]")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
-_LABEL = re.compile(r"[a-z0-9_-]{1,63}")  # "_" and an edge hyphen are no host name (RFC 952), but sites have them
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")  # "_" and a hyphen at an edge are not allowed (RFC 952), but sites use them
 _LONGEST_LABEL: Final = 63  # RFC 1035, 2.3.4
 _JOINERS: Final = "\u200c\u200d"
 _ENDS_IN_NUMBER = re.compile(
@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]+")
 
 
 class InvalidURL(FetchQueueError):
-    """The URL cannot be fetched as it is; the text tells the person who submitted it what is wrong and the cure."""
+    """The URL cannot be fetched as it is; the text tells the person who submitted it what is wrong and what to do."""
 
 
 def normal_form(url: str, policy: AddressPolicy = PUBLIC_ONLY, *, longest: int = MAX_LENGTH) -> str:
@@ -44,8 +44,8 @@ def normal_form(url: str, policy: AddressPolicy = PUBLIC_ONLY, *, longest: int =
 
     Case of scheme and host, default port, empty path, dot segments, spelling of percent-escapes, empty query and
     fragment make no difference. Order of the query, `www.`, a trailing slash and the case of a path do. A `%` that
-    starts no escape stands for itself. Raises InvalidURL, also for an address or port that `policy` refuses and for a
-    URL of over `longest` characters.
+    does not start an escape stands for itself. Raises InvalidURL, also for an address or port that `policy` refuses and
+    for a URL of more than `longest` characters.
     """
     url = url.removeprefix(_BYTE_ORDER_MARK)
     _check_text(url, longest)
@@ -65,17 +65,17 @@ def normal_form(url: str, policy: AddressPolicy = PUBLIC_ONLY, *, longest: int =
 
 
 def check_single(url: str) -> None:
-    """Raise InvalidURL for a line of several URLs, which as one would have a path that nobody meant.
+    """Raise InvalidURL for a line of several URLs, which, taken as one URL, would have a path that nobody meant.
 
-    Not for what follows a redirect: there what looks like it is one URL that its site has made.
+    Not for the target of a redirect: what looks like several URLs there is one URL that the site has built.
     """
     if not _WEB.match(url.removeprefix(_BYTE_ORDER_MARK)):
-        return  # it is not even one
+        return  # it is not even one URL
     query = f"{url}?".index("?")
     for match in _BETWEEN.finditer(url):
         between = match[1]
         if match.start() > query and between == between.strip():
-            continue  # a comma in a query is more often a list of the site's own
+            continue  # a comma in a query is more often part of the site's own list
         raise InvalidURL(
             f"the line contains two URLs, separated by {_named(between)}; send several URLs to POST /batches, each as "
             "its own string (within a single URL, percent-encode the second)"
@@ -90,7 +90,7 @@ def _named(between: str) -> str:
 
 
 def _check_text(url: str, longest: int) -> None:
-    """Refuse what is no URL whatever its parts are; parsers drop or turn such characters, each in its own way."""
+    """Refuse what is not a URL whatever its parts are; parsers drop or change such characters, each in its own way."""
     if not url:
         raise InvalidURL("the URL is empty; give one such as https://example.com/")
     if len(url) > longest:
@@ -119,7 +119,7 @@ def _split_scheme(url: str, policy: AddressPolicy) -> tuple[str, str]:
 
 
 def _did_you_mean(url: str, policy: AddressPolicy) -> str:
-    """The end of a sentence that offers `url`, or nothing where it could not be fetched either."""
+    """The end of a sentence that offers `url`, or nothing if that could not be fetched either."""
     try:
         offer = normal_form(url, policy)
     except InvalidURL:
@@ -161,11 +161,11 @@ def _port(text: str) -> int:
 
 
 def _host(text: str, port: int, policy: AddressPolicy) -> str:
-    """The host in its normal form, allowed as far as can be said without the network."""
+    """The host in its normal form, and allowed, as far as that can be known without the network."""
     address: IPv4Address | IPv6Address | None = None
     if text.startswith("["):
         address = _ipv6(text)
-        # str() gives an IPv4-mapped address in another form from Python 3.13 on; keys are made of this text.
+        # str() gives an IPv4-mapped address in another form from Python 3.13 on; keys are made from this text.
         mapped = f"::ffff:{int(address) >> 16 & 0xFFFF:x}:{int(address) & 0xFFFF:x}"
         host = f"[{mapped if address.ipv4_mapped else address}]"
     else:
@@ -194,7 +194,7 @@ def _ipv6(text: str) -> IPv6Address:
 def _ipv4(host: str) -> IPv4Address:
     """The address as the resolver's inet_aton reads it: one to four parts, each decimal or hexadecimal.
 
-    Not octal: with leading zeros 010.0.0.1 is 8.0.0.1 to one reader and 10.0.0.1 to the next.
+    Not octal: some programs read 010.0.0.1 as 8.0.0.1, others as 10.0.0.1.
     """
     parts = host.split(".")
     if any(part[0] == "0" and part[1:2].isdigit() for part in parts):
@@ -209,7 +209,7 @@ def _ipv4(host: str) -> IPv4Address:
 
 
 def _name(text: str) -> str:
-    """The host name in lower case and ASCII, without the dot of the root: requests leaves it out of Host and SNI."""
+    """The host name in lower case and ASCII, without the root's dot: requests leaves that out of Host and SNI."""
     if "%" in text:
         raise InvalidURL("the host contains a percent-escape; write the host itself")
     name = (text.lower() if text.isascii() else _mapped(text)).removesuffix(".")
@@ -230,10 +230,10 @@ def _name(text: str) -> str:
 
 
 def _mapped(text: str) -> str:
-    """UTS 46 as browsers apply it (https://url.spec.whatwg.org/#concept-domain-to-ascii): all that it maps is taken.
+    """UTS 46 as browsers apply it (https://url.spec.whatwg.org/#concept-domain-to-ascii): whatever it maps is accepted.
 
-    IDNA 2008 allows fewer characters: no emoji, though sites have them. What a label then holds is the caller's to
-    check: mapping can bring forth any ASCII character.
+    IDNA 2008 allows fewer characters: no emoji, though sites use them. The caller must check what a label then
+    contains: mapping can produce any ASCII character.
     """
     import idna  # its tables cost 10 ms, and few hosts need them
 
@@ -245,13 +245,13 @@ def _mapped(text: str) -> str:
             misjoined = any(char in _JOINERS and not idna.valid_contextj(label, at) for at, char in enumerate(label))
             if misjoined or (label.startswith("xn--") and not label.isascii()):
                 raise idna.IDNAError
-    except ValueError:  # as IDNAError is, and what idna says of a neighbour that Unicode has not named
+    except ValueError:  # as IDNAError is, and what idna raises about a neighbouring character without a name in Unicode
         raise InvalidURL("the host is not a valid international name; if it is in use, give its xn-- form") from None
     return ".".join(label if label.isascii() else f"xn--{_punycode(label)}" for label in labels)
 
 
 def _punycode(label: str) -> str:
-    if len(label) > _LONGEST_LABEL:  # it only grows, and takes long
+    if len(label) > _LONGEST_LABEL:  # encoding would only make it longer, and takes long
         raise _too_long(label)
     return label.encode("punycode").decode()
 
@@ -269,7 +269,7 @@ def _is_punycode(text: str) -> bool:
 
 
 def _escaped(text: str) -> str:
-    """RFC 3986, 6.2.2: unreserved characters as themselves, what is no URL character as UTF-8 in escapes."""
+    """RFC 3986, 6.2.2: unreserved characters as themselves, what is not a URL character as escaped UTF-8."""
 
     def spelling(match: re.Match[str]) -> str:
         if not match[1]:
@@ -281,7 +281,7 @@ def _escaped(text: str) -> str:
 
 
 def without_dots(path: str) -> str:
-    """RFC 3986, 5.2.4, once escapes are spelled one way: `%2e%2e` is a dot segment too."""
+    """RFC 3986, 5.2.4, after escapes are normalized: `%2e%2e` is a dot segment too."""
     segments = path.split("/")[1:]
     kept: list[str] = []
     for segment in segments:

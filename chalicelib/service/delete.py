@@ -1,5 +1,5 @@
-"""Deleting, for good: the job becomes a mark in the same write that takes it from its fetch; with the last job of
-a fetch go the fetch, its results and its claim. One job and a whole batch are the same work."""
+"""Deleting, for good: the job becomes a mark in the same write that removes it from its fetch; when the last job of a
+fetch goes, so do the fetch, its results and its claim. One job and a whole batch are deleted in the same way."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from chalicelib.service.read import read_batch
 from chalicelib.service.service import Service
 from chalicelib.storage.bucket import result_keys
 
-ROUNDS = 8  # without any progress
+ROUNDS = 8  # that make no progress
 
 
 def delete_job(service: Service, tenant: str, job_id: str) -> None:
-    """Delete one job. Raises NotFound where there is none."""
+    """Delete one job. Raises NotFound if there is no such job."""
     if not ids.is_job_id(job_id) or job_id not in delete_jobs(service, tenant, [job_id]):
         raise NotFound("job")
 
 
 def delete_batch(service: Service, tenant: str, batch_id: str) -> None:
-    """Delete every job of a batch, then the batch: what a crash leaves, the same request again finishes."""
+    """Delete every job of a batch, then the batch. After a crash the same request again finishes the deletion."""
     batch = read_batch(service, tenant, batch_id)
     delete_jobs(service, tenant, batch.job_ids())
     service.table.delete_batch(batch)
 
 
 def delete_jobs(service: Service, tenant: str, job_ids: Sequence[str]) -> set[str]:
-    """Delete the jobs; returns which of them there were, those of a deletion that was cut short included.
+    """Delete the jobs; returns those that existed, including those of a deletion that was cut short.
 
-    Raises Unavailable where other writes to the same items keep getting in between.
+    Raises Unavailable if other writes to the same items keep getting in between.
     """
     deletion = _Deletion(service, tenant)
     left = list(job_ids)
@@ -55,10 +55,10 @@ class _Deletion:
     service: Service
     tenant: str
     deleted: set[str] = field(default_factory=set)
-    unfinished: list[Mark] = field(default_factory=list)  # that name what is still to be removed
+    unfinished: list[Mark] = field(default_factory=list)  # these name what is still to be removed
     seen: set[str] = field(default_factory=set)  # as jobs
     fetch_was_gone: set[str] = field(default_factory=set)
-    alone: bool = False  # each departure in a transaction of its own, once one was refused
+    alone: bool = False  # each departure in its own transaction, after one was refused
 
     def round(self, job_ids: Sequence[str]) -> list[str]:
         """Read, decide, write; returns the jobs to look at again."""
@@ -98,7 +98,7 @@ class _Deletion:
         return seen
 
     def _let(self, leaving: Sequence[leave.Leave]) -> list[str]:
-        """Let them leave; returns those that are still there."""
+        """Let the jobs leave; returns the ids of those that are still there."""
         leaving_together = list(leave.departures(leaving))
         departed = self.service.table.leave(leaving_together, alone=self.alone)
         self.alone = self.alone or len(departed) < len(leaving_together)
@@ -109,7 +109,7 @@ class _Deletion:
 
 
 def _remove(service: Service, marks: Sequence[Mark]) -> None:
-    """Remove what the last jobs of their fetches left, then say so in their marks."""
+    """Remove what the last jobs of their fetches left behind, then record that in their marks."""
     if not marks:
         return
     keys = {key for mark in marks if mark.fetch_id for key in result_keys(mark.fetch_id, mark.attempts)}

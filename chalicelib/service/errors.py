@@ -1,4 +1,4 @@
-"""What a use case says no with. The tree of all errors is in `jobs.errors`."""
+"""The errors with which a use case refuses. The tree of all errors is in `jobs.errors`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chalicelib.jobs.errors import FetchQueueError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedURL:
-    """A URL of a batch that is no job, and why."""
+    """A URL of a batch that did not become a job, and why."""
 
     index: int  # in the list that was given
     url: str
@@ -20,11 +20,11 @@ class RejectedURL:
 
 
 class Refused(FetchQueueError):
-    """Whoever asked is at fault, or has to wait."""
+    """The request is wrong, or has to wait."""
 
 
 class NotFound(Refused):
-    """Unknown, deleted, expired, or another tenant's: which of them is never told."""
+    """Unknown, deleted, expired, or another tenant's: the answer never says which."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"no such {what}")
@@ -40,7 +40,7 @@ class NotFinished(Refused):
 
 
 class JobFailed(Refused):
-    """The job has no result, and will have none."""
+    """The job has no result and will never have one."""
 
     def __init__(self, error: FetchError) -> None:
         super().__init__(error.detail)
@@ -56,11 +56,11 @@ class NoValidURL(Refused):
 
 
 class KeyGone(Refused):
-    """What the idempotency key stands for was deleted, or has expired."""
+    """What was submitted with the idempotency key was deleted, or has expired."""
 
 
 class KeyReused(Refused):
-    """The idempotency key stands for something else."""
+    """The idempotency key was used for something else."""
 
 
 class InProgress(Refused):
@@ -72,7 +72,7 @@ class InProgress(Refused):
 
 
 class Unauthorized(Refused):
-    """There is no token, or it lets nobody in; which is never told."""
+    """There is no token, or it is not valid; the answer never says which."""
 
 
 class QuotaExceeded(Refused):
@@ -86,5 +86,5 @@ class QuotaExceeded(Refused):
 
     @property
     def always(self) -> bool:
-        """True where the span's end would not help: the request alone has too many."""
+        """True if waiting for the next span would not help: the request alone has too many URLs."""
         return self.urls > self.quota.limits[self.span]

@@ -1,4 +1,4 @@
-"""Letting in: who asks, by an access token, and how much they may still submit."""
+"""Admission: who asks, by an access token, and how much they may still submit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.service.errors import QuotaExceeded, Unauthorized
 from chalicelib.storage.access import AccessTable, Exceeded
 
-REMEMBERED_MS = 60_000  # how long a token that was revoked may still let in, in a process that knows it
+REMEMBERED_MS = 60_000  # how long a revoked token may still be accepted, in a process that has cached it
 MOST_REMEMBERED = 1024
 
 
@@ -24,7 +24,7 @@ class _Known:
 
 
 class Gate:
-    """Lets in who has a valid token; where the service is open, also who sends none."""
+    """Admits requests with a valid token; if the service is open, also those without a token."""
 
     def __init__(self, table: AccessTable, clock: Callable[[], int], *, default_limits: Limits, is_open: bool) -> None:
         self._table = table
@@ -35,11 +35,11 @@ class Gate:
 
     @property
     def is_open(self) -> bool:
-        """True where nobody needs a token."""
+        """True if no token is needed."""
         return self._anybody is not None
 
     def admit(self, token: str | None) -> Access:
-        """Whom an access token lets in; None is who sends none. Raises Unauthorized, whatever is wrong with it."""
+        """Whom a token gives access; None is a request without one. Raises Unauthorized, whatever is wrong with it."""
         if token is None and self._anybody is not None:
             return self._anybody
         token_id = access.token_id(token or "")
@@ -50,7 +50,7 @@ class Gate:
         known = self._known.get(digest)
         if known is None or known.until <= now:
             known = self._look_up(token_id, digest, now)
-        if not known.token.is_valid(now):  # it has expired meanwhile
+        if not known.token.is_valid(now):  # it has expired in the meantime
             raise Unauthorized
         return known.access
 
@@ -77,18 +77,18 @@ class Meter:
 
     @property
     def counts(self) -> bool:
-        """True where the tenant has any limit."""
+        """True if the tenant has any limit."""
         return bool(self._access.limits)
 
     @property
     def quota(self) -> Quota | None:
-        """How the tenant stands after what was counted; None where nothing was."""
+        """The tenant's quota after counting; None if nothing was counted."""
         if self._counted is None:
             return None
         return self._quota({span: counted.used for span, counted in self._counted.items()})
 
     def count(self, urls: int) -> None:
-        """Count URLs that are about to be stored. Raises QuotaExceeded where the quota does not allow them."""
+        """Count URLs that are about to be stored. Raises QuotaExceeded if the quota does not allow them."""
         if not self.counts:
             return
         answer = self._table.count(self._access.tenant, urls, self._access.limits, self._now)
@@ -97,9 +97,9 @@ class Meter:
         self._counted = answer
 
     def give_back(self, urls: int) -> None:
-        """Take back what `count` has counted, or a part of it: it was a replay, or nothing of it will run."""
+        """Take back what `count` has counted, or a part of it: it was a replay, or it will never run."""
         if self._counted is not None:
-            with suppress(Unavailable):  # then the tenant has so many less until the span turns
+            with suppress(Unavailable):  # then the tenant has that many fewer until the span ends
                 self._table.give_back(self._access.tenant, urls, self._counted)
             self._counted = None
 

@@ -1,4 +1,4 @@
-"""Reading: a job's status is its fetch's, read after the job, both strongly consistent."""
+"""Reading: a job's status is that of its fetch, which is read after the job, both strongly consistent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
-    """A batch's jobs from some number on, PAGE of them, and where the next ones begin."""
+    """Up to PAGE of a batch's jobs, from some number on, and where the next ones begin."""
 
     batch: Batch
     jobs: list[Shown]
@@ -51,7 +51,7 @@ class BatchPage:
 
     @property
     def total(self) -> int:
-        """How many jobs it has; deleted ones are none."""
+        """How many jobs it has; deleted ones do not count."""
         return sum(self.counts.values())
 
     @property
@@ -61,7 +61,7 @@ class BatchPage:
 
 
 def await_job(service: Service, tenant: str, job_id: str, seconds: int) -> Shown:
-    """The job as soon as it is finished, or as it is after so many seconds; it is read once a second."""
+    """The job as soon as it is finished, or as it is after this many seconds; it is read once a second."""
     until = service.clock() + seconds * 1000
     while not (shown := read_job(service, tenant, job_id)).finished:
         left = until - service.clock()
@@ -83,7 +83,7 @@ def read_job(service: Service, tenant: str, job_id: str) -> Shown:
 
 
 def read_batch(service: Service, tenant: str, batch_id: str) -> Batch:
-    """The batch itself. Raises NotFound as `read_job` does, and for one that is not accepted whole."""
+    """The batch itself. Raises NotFound as `read_job` does, and for one that is not wholly accepted."""
     if ids.is_batch_id(batch_id):
         batch = service.table.batch(batch_id, tenant=tenant)
         if isinstance(batch, Batch) and batch.accepted and not service.is_gone(batch, tenant):
@@ -105,7 +105,7 @@ def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, stat
 
 
 def read_rest(service: Service, tenant: str, batch_id: str, *, cursor: int) -> Rest:
-    """The batch's jobs from number `cursor` on, and no others are read."""
+    """The batch's jobs from number `cursor` on; no others are read."""
     batch = read_batch(service, tenant, batch_id)
     end = cursor + PAGE
     jobs = _show(service, batch, batch.job_ids()[cursor:end])

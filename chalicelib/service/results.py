@@ -1,4 +1,4 @@
-"""A job's result: its text, or a link to its bytes that is good for a minute."""
+"""A job's result: its text, or a link to its bytes that is valid for a minute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chalicelib.storage.bucket import LINK_SECONDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Whoever asks has it."""
+    """The client already has it."""
 
     result: Result
 
@@ -40,7 +40,7 @@ class Elsewhere:
 class LinkedPage:
     """Some of a batch's jobs, in order, each with a link to its result, and where the next ones begin."""
 
-    jobs: list[tuple[Shown, str | None]]  # no link where there is no result
+    jobs: list[tuple[Shown, str | None]]  # no link without a result
     links_until: int  # when they end
     next: int | None
     submitted_at: int  # the batch
@@ -59,7 +59,7 @@ def read_result(
     is_known: Callable[[Result], bool],
     may_be_inline: Callable[[Result], bool],
 ) -> Known | Inline | Elsewhere:
-    """The result of a finished job, in the form that whoever asks can take: a text may be had inline.
+    """The result of a finished job, in the form that the caller can use: text may be sent inline.
 
     Raises NotFound, and NotFinished or JobFailed for a job that has no result.
     """
@@ -98,5 +98,5 @@ def _link_of(service: Service, shown: Shown) -> str | None:
 
 
 def _link_to(service: Service, job: Job, result: Result) -> str:
-    """A URL that anybody may read a job's result with for a while; it is saved by the name that its URL makes."""
+    """A URL by which anybody can read a job's result for a while; the job's URL decides its file name."""
     return service.bucket.link(result.key, file_name(job.url, result.content_type))

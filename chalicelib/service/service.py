@@ -38,6 +38,6 @@ class Service:
         return self.table.rules
 
     def is_gone(self, entity: Job | Batch, tenant: str) -> bool:
-        """True when the tenant may not see it: expired, or another's."""
+        """True when the tenant may not see it: it is expired, or another tenant's."""
         expired = is_expired(entity.submitted_at, now=self.clock(), retention=self.rules.retention)
         return expired or entity.tenant != tenant

@@ -1,4 +1,4 @@
-"""What submitting one URL and submitting many have in common: the key, the quota, the messages."""
+"""What submitting one URL and submitting many have in common: key, quota and messages."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Submission:
 
     @property
     def may_be_counted(self) -> bool:
-        """True where the same request may have been counted before, so that it is to be looked for first."""
+        """True if the same request may have been counted before, so that the job must be looked for first."""
         return self._meter.counts and self.key is not None
 
     @property
     def quota(self) -> Quota | None:
-        """How the tenant stands; None where nothing was counted."""
+        """The tenant's quota; None if nothing was counted."""
         return self._meter.quota
 
     def id_for(self, scope: str) -> str:
-        """The id of what is submitted: the key's, within what keys are told apart by, or a new one."""
+        """The id of what is submitted: derived from the key, within its scope, or a new one."""
         return self.service.new_id() if self.key is None else ids.derived(self.tenant, scope, self.key)
 
     def url_key(self, url: str) -> str:
-        """Which claim a URL goes by. Raises InvalidURL."""
+        """The key of the claim on a URL. Raises InvalidURL."""
         check_single(url)
         return Target.of(url, self.service.addresses).key(self.tenant)
 
@@ -55,9 +55,9 @@ class Submission:
 
     @contextmanager
     def unless_stored(self, urls: int) -> Iterator[None]:
-        """Give back what was counted where this ends Unavailable, before any message was sent: no job of it ever runs.
+        """Give back what was counted if this ends Unavailable, before any message was sent: no job of it will ever run.
 
-        With a key it stays counted: the same request again may find what was stored, and is not counted then.
+        With a key it stays counted: the same request again may find what was stored, and is then not counted.
         """
         try:
             yield
@@ -67,7 +67,7 @@ class Submission:
             raise
 
     def send(self, jobs: Sequence[Job]) -> None:
-        """Send the jobs' messages. Where that fails, and nobody can ask for the jobs again, they are withdrawn."""
+        """Send the jobs' messages. If that fails and nobody can ask for the jobs again, they are withdrawn."""
         try:
             self.service.queue.send([FetchMessage(job.id, job.url_key) for job in jobs])
         except Unavailable:
@@ -76,7 +76,7 @@ class Submission:
             raise
 
     def _withdraw(self, jobs: Sequence[Job]) -> None:
-        """Turn jobs that nobody was told of into marks, so that a message that was sent starts nothing."""
+        """Turn jobs that the client does not know into marks, so that a message that was sent starts nothing."""
         with suppress(Unavailable):  # then they stay counted
             departed = self.service.table.leave([Departure([job], None) for job in jobs])
             self.give_back(sum(len(each.jobs) for each in departed))

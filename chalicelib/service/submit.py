@@ -1,4 +1,4 @@
-"""Submitting one URL: it is accepted only when its row is in the table and its message on the queue."""
+"""Submitting one URL: it is accepted only when its row is in the table and its message is on the queue."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SCOPE = "POST /jobs"  # of idempotency keys: ids are derived from it, so it neve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedJob:
-    """A job that was taken."""
+    """A job that was accepted."""
 
     job: Shown
     quota: Quota | None
 
 
 def submit_job(service: Service, access: Access, url: str, key: str | None) -> AcceptedJob:
-    """Take one URL; the same key and URL again gives the same job.
+    """Accept one URL; the same key and URL again give the same job.
 
     Raises InvalidURL, KeyGone and KeyReused, and QuotaExceeded.
     """
@@ -58,23 +58,23 @@ def _put(submission: Submission, job: Job) -> bool:
 
 
 def _is_own(standing: Job | Mark | None, put: Job) -> bool:
-    """True where what refused a write may be that very write, repeated by the driver when its answer was lost.
+    """True if a write may have been refused because of itself: the driver repeats it when its answer is lost.
 
-    Then it was counted rightly. Another request of the same millisecond is counted too, which harms less than a
-    submission that is not.
+    Then it was rightly counted. Another request in the same millisecond is counted too, which does less harm than a
+    submission that is not counted.
     """
     return isinstance(standing, Job) and standing.submitted_at == put.submitted_at
 
 
 def _replay(service: Service, standing: Job | Mark | None, job: Job) -> Shown:
-    """The job that the key stands for."""
+    """The job that was submitted with the key."""
     if standing is None:
         raise Unavailable("a job's row was swept between a refused write and its reading")
     if isinstance(standing, Mark) or service.is_gone(standing, job.tenant):
         raise KeyGone
     if standing.url != job.url:
         raise KeyReused
-    # Whether the first handler lived to send its message is not known.
+    # It is not known whether the first handler lived to send its message.
     service.queue.send([FetchMessage(standing.id, standing.url_key)])
     shown = show(service, [standing])
     if not shown:  # deleted since it was read

@@ -1,6 +1,6 @@
 """Submitting many URLs: they are accepted only when every row is in the table and every message on the queue.
 
-One handler at a time stores a batch, under a lease; where it dies, the same request again goes on.
+One handler at a time stores a batch, under a lease; if it dies, the same request again continues.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCOPE = "POST /batches"  # of idempotency keys: ids are derived from it, so it n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedBatch:
-    """A batch that was taken: its jobs in the order given, and what was not taken."""
+    """A batch that was accepted: its jobs in the order given, and the URLs that were rejected."""
 
     batch: Batch
     jobs: list[Shown]
@@ -35,14 +35,14 @@ class AcceptedBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """The URLs of a request, sorted."""
+    """The URLs of a request, sorted into valid and rejected ones."""
 
     valid: list[tuple[str, str]]  # URL and url_key
     rejected: list[RejectedURL]
 
 
 def submit_batch(service: Service, access: Access, urls: Sequence[str], key: str | None) -> AcceptedBatch:
-    """Take the valid URLs; the same key and URLs again give the same batch.
+    """Accept the valid URLs; the same key and URLs again give the same batch.
 
     Raises NoValidURL; KeyGone, KeyReused and InProgress; and QuotaExceeded.
     """
@@ -67,14 +67,14 @@ def submit_batch(service: Service, access: Access, urls: Sequence[str], key: str
 
 @dataclass(frozen=True, slots=True)
 class _Storing:
-    """Stores the batch of a request, or finds what its key stands for: the batch, and its jobs as they are."""
+    """Stores the batch of a request, or finds what was submitted with its key: the batch, and its jobs as they are."""
 
     service: Service
     submission: Submission
     given: _Given
 
     def submit(self, batch: Batch) -> tuple[Batch, list[Shown]]:
-        """Store it whole, unless the key stands for something already."""
+        """Store it whole, unless something was already submitted with the key."""
         table = self.service.table
         standing = table.batch(batch.id) if self.submission.may_be_counted else None
         if standing is None:
@@ -95,8 +95,8 @@ class _Storing:
         return self._take_over(standing, batch.holder)
 
     def _take_over(self, standing: Batch, holder: str) -> tuple[Batch, list[Shown]]:
-        """Go on where a handler died: write the rows that are missing, send every message."""
-        if len(self.given.valid) != standing.size:  # what may be fetched has changed since: the ids would shift
+        """Continue where a handler died: write the rows that are missing, send every message."""
+        if len(self.given.valid) != standing.size:  # what may be fetched has changed since then: the ids would shift
             raise KeyGone
         now = self.service.clock()
         if standing.lease_until > now:
@@ -108,9 +108,9 @@ class _Storing:
         return mine, self._store(mine, begun=True)
 
     def _take_lease(self, batch: Batch, write: Callable[[], bool]) -> Batch | Mark | None:
-        """The batch as it stands after a write that makes its lease ours, unless another has it.
+        """The batch as it is after a write that makes its lease ours, unless another handler has it.
 
-        It is ours too where the driver repeated the write, since its answer was lost, and the repetition was refused.
+        It is also ours if the write's answer was lost, the driver repeated the write, and the repetition was refused.
         """
         try:
             return batch if write() else self.service.table.batch(batch.id)
@@ -119,11 +119,10 @@ class _Storing:
             raise
 
     def _store(self, batch: Batch, *, begun: bool) -> list[Shown]:
-        """Put the rows, or those that are missing of what was begun; send every message; accept.
+        """Put the rows, or, if the batch was begun, the missing ones; send every message; accept.
 
-        Where that ends Unavailable the lease ends too, so that the same request may go on at once: but not while
-        DynamoDB may still carry out a write of rows whose answer was not heard, for it would fall on rows that are
-        linked by then.
+        If that ends Unavailable, the lease ends too, so that the same request may continue at once. But not if a write
+        of rows got no answer: DynamoDB may still carry it out, and it would overwrite rows that are linked by then.
         """
         jobs = _jobs(batch, self.given.valid)
         try:
@@ -147,7 +146,7 @@ class _Storing:
 
     def _accept(self, batch: Batch, jobs: Sequence[Job]) -> list[Shown]:
         if not self.service.table.accept_batch(batch):
-            # Another handler took over, or the batch was deleted by who was told of that one's acceptance.
+            # Another handler took over, or that one accepted the batch and its client has deleted it.
             standing = self.service.table.batch(batch.id)
             if isinstance(standing, Mark):
                 raise KeyGone

@@ -158,9 +158,9 @@ class FetchQueue:
 
 def _named(sessions: Sessions) -> Sessions:
     def session() -> requests.Session:
-        made = sessions()
-        made.headers["User-Agent"] = USER_AGENT
-        return made
+        new = sessions()
+        new.headers["User-Agent"] = USER_AGENT
+        return new
 
     return session
 

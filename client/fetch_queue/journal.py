@@ -49,12 +49,12 @@ class Journal:
 
     def begin(self, records: Iterable[Record]) -> None:
         """Make the file, with these records or not at all."""
-        made = self.path.with_name(f".{self.path.name}.new")
-        with drafts.begin(made) as file:
+        draft = self.path.with_name(f".{self.path.name}.new")
+        with drafts.begin(draft) as file:
             file.write(_lines(records))
             file.flush()
             os.fsync(file.fileno())
-        made.replace(self.path)
+        draft.replace(self.path)
         _sync_directory(self.path.parent)
 
     def append(self, records: Iterable[Record]) -> None:

@@ -77,8 +77,7 @@ def service(command: Callable[..., int]) -> Callable[..., int]:
     def with_service(
         world: World, /, *, url: str, token: str | None, give_up_after: float | None, **others: Any
     ) -> int:
-        made = Service(url=url, token=token, give_up_after=give_up_after, world=world)
-        return command(made, **others)
+        return command(Service(url=url, token=token, give_up_after=give_up_after, world=world), **others)
 
     decorated: Callable[..., int] = with_service
     for option in (

@@ -16,10 +16,10 @@ TIMEOUT_SECONDS = 30
 @cache
 def session() -> requests.Session:
     """This process's session, with a connection for each thread."""
-    made = requests.Session()
-    made.trust_env = False
-    made.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
-    return made
+    new = requests.Session()
+    new.trust_env = False
+    new.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
+    return new
 
 
 def run(url: str, fetch: str) -> None:
