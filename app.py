@@ -20,13 +20,13 @@ if function_role() != "runner":
 
 @app.on_sqs_message(queue="Jobs", batch_size=10)
 def run_jobs(event: SQSEvent) -> dict[str, Any]:
-    """Work on a batch of messages; those named in the answer come back."""
+    """Handle a batch of messages; those named in the answer come back."""
     return _left(wiring.runner().run_jobs(event.to_dict()["Records"], _seconds_left(event)))
 
 
 @app.on_sqs_message(queue="DeadLetters", batch_size=10)
 def run_dead_letters(event: SQSEvent) -> dict[str, Any]:
-    """Bring what could not be done to an end."""
+    """Bring failed messages to an end."""
     return _left(wiring.runner().run_dead_letters(event.to_dict()["Records"], _seconds_left(event)))
 
 

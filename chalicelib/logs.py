@@ -1,4 +1,4 @@
-"""Logs as JSON, a line an event, with the ids that an event is about as members of their own."""
+"""Logs as JSON, one line per event, with the ids that an event is about as separate members."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def log_context(**ids: object) -> Iterator[None]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record; what came as `extra` is among its members."""
+    """One JSON object per record, with the members of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""

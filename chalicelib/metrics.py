@@ -1,4 +1,4 @@
-"""Figures for CloudWatch in its embedded metric format: a line of the log per set of dimensions, and no request."""
+"""Metrics for CloudWatch in its embedded metric format: one log line per set of dimensions, and no request."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Metric(StrEnum):
     """What is counted."""
 
     SUBMITTED = "Submitted"  # jobs accepted
-    REJECTED = "Rejected"  # URLs of a batch that are no job
+    REJECTED = "Rejected"  # URLs of a batch that did not become jobs
     FETCHED = "Fetched"  # fetches that succeeded
-    REUSED = "Reused"  # jobs that joined a standing fetch
-    RETRIED = "Retried"  # attempts that another follows
+    REUSED = "Reused"  # jobs that joined an existing fetch
+    RETRIED = "Retried"  # attempts that are followed by another
     FAILED = "Failed"  # fetches that failed, by error_type
     BYTES = "Bytes"  # of a result
-    FETCH_TIME = "FetchTime"  # milliseconds of an attempt, the storing of its bytes included
+    FETCH_TIME = "FetchTime"  # milliseconds of an attempt, including the storing of its bytes
     QUEUE_AGE = "QueueAge"  # milliseconds from a job's submission to its first attempt
 
 
@@ -41,7 +41,7 @@ class Metrics:
         self._values: dict[str, dict[Metric, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def add(self, metric: Metric, value: float = 1, *, error_type: str = "") -> None:
-        """Count `value` in."""
+        """Add a value."""
         if self._enabled:
             with self._lock:
                 self._values[error_type][metric].append(value)
@@ -58,7 +58,7 @@ class Metrics:
                 self._write(self._line(error_type, part) + "\n")
 
     def _line(self, error_type: str, metrics: dict[Metric, list[float]]) -> str:
-        # 30 ms to import, which the first answer does not wait for where nothing is counted.
+        # Takes 30 ms to import; if nothing is counted, the first answer need not wait for it.
         from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
         provider = AmazonCloudWatchEMFProvider(

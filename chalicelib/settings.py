@@ -1,5 +1,5 @@
 """The only reader of the environment. Every setting is typed, has its unit in its name, and is checked
-against the others before the first job is touched."""
+against the others before the first job is handled."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from chalicelib.jobs.errors import FetchQueueError
 
 STAGES = ("dev", "prod")
 DEV = "dev"
-WAIT_MARGIN_SECONDS = 5  # for the readings before and after a wait
-CALL_SECONDS = 6  # the longest that a call to AWS takes which has to be made once more
+WAIT_MARGIN_SECONDS = 5  # for the reads before and after a wait
+CALL_SECONDS = 6  # the longest that a call to AWS takes if it has to be repeated once
 LAMBDA_RUNTIME_PORT = 9001  # Lambda's runtime API listens there, on loopback
 
-_Rule = tuple[bool, str]  # whether it holds, and what to say where it does not
+_Rule = tuple[bool, str]  # whether it holds, and what to say if it does not
 
 _DAY_SECONDS = 24 * 60 * 60
 _DAY_MS = _DAY_SECONDS * 1000
 
 
 class SettingsError(FetchQueueError):
-    """The environment does not describe a service that keeps its promises; the text lists what is broken."""
+    """The environment describes a service that could not keep its promises; the text lists what is wrong."""
 
 
 def _number(default: int, *, least: int = 1, most: int | None = None, why: str = "") -> Any:
-    """A number with its bounds, and why it may not be more. It is a parameter of the stack, too."""
+    """A number with its bounds, and the reason for the upper one. It is also a parameter of the stack."""
     return field(default=default, metadata={"least": least, "most": most, "why": why})
 
 
-DERIVED = 0  # as the default of a setting that follows from others, by `Settings.__post_init__`
+DERIVED = 0  # the default of a setting that `Settings.__post_init__` derives from others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the service is told. The environment variable of a member is its name in capitals."""
+    """The service's configuration. The environment variable of a member is its name in capitals."""
 
     # Where it runs and what it uses
     stage: str = DEV  # dev is this machine; every other stage is a deployment
@@ -49,8 +49,8 @@ class Settings:
     contact_url: str = ""  # goes into the User-Agent, for the owners of fetched sites
 
     # Who may use it
-    require_tokens: int = 0  # 1: stage dev asks for a token too, as every other stage does anyway
-    allowed_origins: str = ""  # web origins whose pages may read the API, with commas between them; * is any
+    require_tokens: int = 0  # 1: stage dev asks for a token too, as every other stage always does
+    allowed_origins: str = ""  # web origins whose pages may read the API, separated by commas; * is any
     quota_urls_per_minute: int = _number(0, least=0)  # of each tenant; 0: no limit
     quota_urls_per_day: int = _number(0, least=0)
 
@@ -73,10 +73,10 @@ class Settings:
 
     # The API
     api_function_seconds: int = _number(29, most=29, why="API Gateway waits no longer")
-    wait_seconds: int = _number(20, least=0)  # at most, of a reading that waits for a job's end
+    wait_seconds: int = _number(20, least=0)  # the longest wait of a request for a job's end
 
-    # What follows from the others, and need not be given
-    skew_seconds: int = _number(5, least=0)  # by how much two clocks may differ
+    # Derived from the others; need not be given
+    skew_seconds: int = _number(5, least=0)  # how much two clocks may differ
     function_seconds: int = _number(DERIVED, most=900, why="Lambda runs a function no longer")  # of the job runner
     lease_seconds: int = _number(DERIVED)  # how long a worker may hold a fetch
     visibility_seconds: int = _number(DERIVED, most=43200, why="SQS allows no more")
@@ -85,10 +85,10 @@ class Settings:
     # Given by the platform
     aws_endpoint_url: str = ""  # an emulator's; empty on AWS
     aws_lambda_runtime_api: str = ""  # set inside Lambda
-    aws_lambda_function_name: str = ""  # set inside Lambda, an emulator's too
+    aws_lambda_function_name: str = ""  # set inside Lambda, also by an emulator
 
     def __post_init__(self) -> None:
-        """Fill in what was not given: docs/settings.md has the formulas."""
+        """Fill in derived settings that were not given: docs/settings.md has the formulas."""
         formulas: dict[str, Callable[[], int]] = {
             "function_seconds": lambda: self.fetch_seconds + 30,
             "lease_seconds": lambda: self.function_seconds + 3 * self.skew_seconds,
@@ -116,7 +116,7 @@ class Settings:
 
     @property
     def margin_seconds(self) -> float:
-        """How long an invocation must last after a fetch, for the write that ends it."""
+        """How much time an invocation needs after a fetch, for the write that ends it."""
         return min(CALL_SECONDS, (self.function_seconds - self.fetch_seconds) / 2)
 
     @property
@@ -148,7 +148,7 @@ class Settings:
 
     @property
     def open(self) -> bool:
-        """True where nobody needs a token."""
+        """True if no token is needed."""
         return self.local and not self.require_tokens
 
     @property
@@ -160,7 +160,7 @@ class Settings:
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process.
 
-    Raises SettingsError when a number is not one, or when `check` finds anything.
+    Raises SettingsError if a number is not a number, or if `check` finds anything.
     """
     given = os.environ if environment is None else environment
     values: dict[str, object] = {}
@@ -184,7 +184,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def check(s: Settings) -> list[str]:
-    """What is broken in the settings, a sentence each; empty when they hold together."""
+    """What is wrong with the settings, one sentence each; empty if they are consistent."""
     rules = [*_of_the_place(s), *_of_bounds(s), *_of_what_is_kept(s), *_of_an_attempt(s), *_of_leases(s)]
     return [sentence for holds, sentence in rules if not holds]
 
@@ -246,7 +246,7 @@ def _of_what_is_kept(s: Settings) -> list[_Rule]:
 
 
 def _of_an_attempt(s: Settings) -> list[_Rule]:
-    # For a call before a fetch and one after it, each of which may have to be made again. Stage dev's emulator answers.
+    # For a call before a fetch and one after it; each may have to be repeated. In stage dev the emulator answers.
     around = 3 if s.local else 2 * CALL_SECONDS
     return [
         (s.connect_seconds <= s.fetch_seconds, "CONNECT_SECONDS must not exceed FETCH_SECONDS"),

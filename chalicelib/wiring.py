@@ -1,4 +1,4 @@
-"""The one place where clients and stores are made: lazily, once per process, and only those that it uses."""
+"""The one place where clients and stores are created: lazily, once per process, and only those that it uses."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-API_THREADS = 16  # of a batch's 142 calls so many at once
-RUNNER_THREADS = 64  # a batch of ten messages, a few times over where one process takes several
+API_THREADS = 16  # how many of a batch's 142 calls are made at once
+RUNNER_THREADS = 64  # enough for several batches of ten messages, if one process takes several
 
 
 @functools.cache
@@ -44,11 +44,11 @@ def settings() -> Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What a process has from outside: AWS, time, and chance. Times are milliseconds, lengths of time seconds."""
+    """What a process gets from outside: AWS, time, and randomness. Times are milliseconds, durations seconds."""
 
     client: Callable[[str], Any]  # of an AWS service, by its name
     parallel: Parallel
-    patience: Patience | None = None  # with throttles and conflicts; None is the default
+    patience: Patience | None = None  # with throttling and conflicts; None is the default
     clock: Callable[[], int]
     sleep: Callable[[float], object]
     new_id: Callable[[], str]
@@ -114,7 +114,7 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
 
 
 def make_runner(s: Settings, outside: Outside, fetcher: Fetches) -> Runner:
-    """What runs jobs, by a fetcher."""
+    """What runs jobs, with a fetcher."""
     from chalicelib.runner.attempt import Attempts
     from chalicelib.runner.fetch_messages import FetchMessages
     from chalicelib.runner.invocation import Runner
@@ -154,7 +154,7 @@ def make_runner(s: Settings, outside: Outside, fetcher: Fetches) -> Runner:
 
 
 class Threads:
-    """`Parallel` with threads that are kept. One value needs none, so calls may nest where the inner one has one."""
+    """`Parallel` with a pool of threads. One value needs no thread, so calls may nest if the inner has one value."""
 
     def __init__(self, size: int) -> None:
         self._pool = ThreadPoolExecutor(size)
@@ -162,7 +162,7 @@ class Threads:
     def __call__(self, function: Callable[[T], R], values: list[T], /) -> list[R]:
         """Apply the function to all of the values.
 
-        Once one fails no further one is begun; raises what it raised when those that run have ended.
+        Once one fails, no further ones are begun; when the running ones have ended, its exception is raised.
         """
         if len(values) <= 1:
             return [function(value) for value in values]
@@ -185,7 +185,7 @@ class Threads:
 
 
 def address_policy(s: Settings) -> AddressPolicy:
-    """Which addresses may be fetched: loopback in stage dev, but never what serves the service there."""
+    """Which addresses may be fetched: in stage dev also loopback, but never the servers that the service uses."""
     forbidden = {LAMBDA_RUNTIME_PORT}
     if s.aws_endpoint_url:
         port = s.aws_endpoint_url.rpartition(":")[2].strip("/")
@@ -200,9 +200,9 @@ def user_agent(s: Settings) -> str:
 
 @functools.cache
 def _session() -> Any:
-    import botocore.session  # makes boto3's clients, without the time that boto3's import takes
+    import botocore.session  # makes boto3's clients without the time that importing boto3 takes
 
-    return botocore.session.get_session()  # one for all: each loads botocore's data anew
+    return botocore.session.get_session()  # one for all: each session loads botocore's data again
 
 
 @functools.cache
@@ -215,15 +215,15 @@ def _client(name: str) -> Any:
 
 
 def client_config(name: str) -> Config:
-    """How the client of an AWS service is made."""
+    """The configuration of an AWS service's client."""
     from botocore.config import Config
 
     of_s3: dict[str, Any] = {
         "signature_version": "s3v4",
-        # Links name the bucket's region. Without this they go by the global name, which knows no new bucket for hours,
-        # and none at all in regions that were opened since 2019.
+        # Links name the bucket's region. Without this they use the global name, which does not know a new bucket for
+        # hours, and no bucket in regions opened since 2019.
         "s3": {"addressing_style": "virtual"},
-        # The signature covers each body. A part's checksum would have to be declared with its upload, too.
+        # The signature covers each body. A checksum of a part would also have to be declared with its upload.
         "request_checksum_calculation": "when_required",
     }
     return Config(
@@ -231,9 +231,9 @@ def client_config(name: str) -> Config:
         read_timeout=5,
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=64,
-        # It takes CPU at each call. The tests' clients validate, and make the same calls.
+        # It costs CPU at each call. The tests' clients validate, and make the same calls.
         parameter_validation=False,
-        user_agent="FetchQueue/1.0",  # one that is given is not put together anew for each call
+        user_agent="FetchQueue/1.0",  # a given one is not built again for each call
         **(of_s3 if name == "s3" else {}),
     )
 

@@ -1,6 +1,6 @@
-"""One answer, as http.client and urllib3 use theirs, but with head and body read by our own rules.
+"""One answer, used by http.client and urllib3 like their own, but with head and body read by our rules.
 
-They see neither chunks nor what else frames a body: only its bytes, and the headers that are about it.
+They see neither chunks nor other framing of a body: only its bytes, and the headers about it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from chalicelib.runner.head import read_head
 
 
 class Answer:
-    """What http.client's connection makes of a socket when an answer is due (its `response_class`)."""
+    """What http.client's connection creates from a socket when an answer is due (its `response_class`)."""
 
     status: int
     version: int  # 10 or 11
-    reason = ""  # the site's own words, which nobody needs
+    reason = ""  # the site's own words, which are not needed
     will_close: bool  # the connection carries no other answer
     headers: HTTPMessage
 
@@ -56,7 +56,7 @@ class Answer:
         return data
 
     def close(self) -> None:
-        """Give up what is left."""
+        """Discard what is left."""
         self._incoming.close()
         self._closed = True
 

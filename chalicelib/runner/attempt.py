@@ -1,4 +1,4 @@
-"""One attempt at a URL: fetch, store, and end the attempt by a write that only its holder can make."""
+"""One attempt at a URL: fetch, store, and end the attempt with a write that only its holder can make."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ log = logging.getLogger("fetch_queue.runner")
 
 
 class Fetches(Protocol):
-    """What brings a URL's bytes into a sink."""
+    """Fetches a URL's bytes into a sink."""
 
     def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
         """One attempt at the URL."""
 
 
 class Attempts:
-    """Makes attempts that have been begun in the table."""
+    """Carries out attempts that the table says have begun."""
 
     def __init__(
         self,
@@ -56,14 +56,14 @@ class Attempts:
         return self._attempt(job.id, job.url, 1, invocation)
 
     def next(self, fetch: Fetch, invocation: Invocation) -> End:
-        """The next attempt of a fetch that was resumed as it was read."""
+        """The next attempt of a fetch that was resumed in the state that was read."""
         return self._attempt(fetch.id, fetch.url, fetch.attempt + 1, invocation)
 
     def _attempt(self, fetch_id: str, url: str, attempt: int, invocation: Invocation) -> End:
         with log_context(fetch_id=fetch_id, attempt=attempt):
             if invocation.has_time:
                 return self._fetch_and_end(fetch_id, url, attempt)
-            return Left()  # the write that began the attempt took long; when the message is back, the lease is over
+            return Left()  # the write that began the attempt was slow; when the message is back, the lease is over
 
     def _fetch_and_end(self, fetch_id: str, url: str, attempt: int) -> End:
         key = result_key(fetch_id, attempt)
@@ -74,7 +74,7 @@ class Attempts:
                 if isinstance(outcome, Fetched):
                     upload.complete()
         except Unavailable:
-            # The lease stands until it ends. What was stored, if anything, goes with the fetch's last job.
+            # The lease runs until it ends. Anything stored is removed with the fetch's last job.
             self._remove(key)
             raise
         self._metrics.add(Metric.FETCH_TIME, self._clock() - began)
@@ -91,7 +91,7 @@ class Attempts:
             return Done()
         own = self._table.fetch(fetch_id, now=self._clock())
         if own is not None and own.status is Status.SUCCEEDED and own.attempt == attempt:
-            return Done()  # it was this very write, whose answer was lost
+            return Done()  # it was this very write; its answer was lost
         self._bucket.delete([result.key])  # where that fails the message is left, and comes back to it
         return _lost(own)
 
@@ -140,9 +140,9 @@ class Attempts:
 
 
 def _insisted(write: Callable[[], bool]) -> bool:
-    """Make the write that ends an attempt. Without it the site is asked again, so it is tried for twice as long.
+    """Make the write that ends an attempt. Without it the site is asked again, so it is tried twice as long as others.
 
-    Whoever reads after a refusal finds his own write, if that was made.
+    Reading after a refusal shows this write, if it was made.
     """
     try:
         return write()

@@ -1,6 +1,6 @@
-"""The bytes of an answer: decoding in bounded memory, and what is recorded about them.
+"""The bytes of an answer: decoded in bounded memory, and what is recorded about them.
 
-Not urllib3's decoders: they take a gzip stream that was cut short for a whole one, and their last step, at the end of
+Not with urllib3's decoders: they take a gzip stream that was cut short as complete, and their last step, at the end of
 the connection, has no bound.
 """
 
@@ -15,17 +15,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from chalicelib.jobs.errors import FetchQueueError
 
 PIECE = 16 * 1024  # bytes at a time
-MAX_CODINGS = 3  # one on top of the other; more is an attack
+MAX_CODINGS = 3  # on top of each other; more is an attack
 TEXT_LIMIT = 2**20  # bytes; a text up to here may be served inline
 
 _CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
-# What nobody asked for and cannot be undone here: the rest of IANA's registry of content codings, and others in use.
+# Codings that were not asked for and cannot be undone here: the rest of IANA's registry, and others in use.
 _FOREIGN = frozenset({"aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress", "zstd"}) | {
     *("bzip2", "lz4", "lzma", "peerdist", "sdch", "snappy", "x-bzip2", "x-lzma", "x-xz", "xpress", "xz")
 }
 _GZIP_TYPES = frozenset({"application/gzip", "application/x-gzip", "application/x-gunzip", "application/x-tgz"})
 _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")  # RFC 1952, 2.3: magic, deflate, flags
-_HEAD_BYTES = 4  # that it takes to tell
+_HEAD_BYTES = 4  # needed to tell
 _SHORTEST_MEMBER = 20  # bytes: head, an empty block, trailer
 _CHECKSUM_BYTES = 4  # of the zlib format; some servers send it after a bare stream, too
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r")
@@ -33,19 +33,19 @@ _MORE_CONTROLS = re.compile("[\x80-\x9f]")
 
 
 class Undecodable(FetchQueueError):
-    """The content coding is none that was asked for, or the bytes are not in it."""
+    """The content coding was not asked for, or the bytes are not in it."""
 
 
 class CutShort(FetchQueueError):
-    """The bytes end before the coding says that they are whole."""
+    """The bytes end before the coding's own end."""
 
 
 def codings_of(header: str | None, content_type: str) -> list[str]:
     """The codings of a Content-Encoding header, in the order in which they were applied (RFC 9110, 8.4).
 
-    Names of no coding (`UTF-8`, `none`, `aws-chunked`) say nothing, as in browsers: such a body is as it was sent. So
-    is a gzip file whose type and coding both name the same compression. Raises Undecodable for a coding that was not
-    asked for, and for too many.
+    Names that are not codings (`UTF-8`, `none`, `aws-chunked`) are ignored, as in browsers: the body is kept as sent.
+    So is a gzip file if its type and coding both name the same compression. Raises Undecodable for a coding that was
+    not asked for, and for too many.
     """
     names = [name.strip().lower() for name in (header or "").split(",")]
     if not _FOREIGN.isdisjoint(names):
@@ -58,9 +58,9 @@ def codings_of(header: str | None, content_type: str) -> list[str]:
 
 
 def decoded(pieces: Iterable[bytes], codings: Sequence[str], tick: Callable[[], object]) -> Iterator[bytes]:
-    """The body without its codings, at most PIECE bytes at a time; nothing is kept but a piece for each coding.
+    """The body without its codings, at most PIECE bytes at a time; only one piece per coding is kept.
 
-    `tick` is called for every step, which need not bring a byte: it can raise to end the work. Raises Undecodable or
+    `tick` is called at every step, even one that yields no bytes: it can raise to end the work. Raises Undecodable or
     CutShort.
     """
     for coding in reversed(codings):
@@ -84,33 +84,33 @@ def _inflated(pieces: Iterable[bytes], tick: Callable[[], object], *, zlib_only:
 
 
 class _Members:
-    """The streams of a body, one after the other: those of gzip, or the only one of deflate.
+    """The streams of a body, one after the other: gzip may have several, deflate has one.
 
-    What follows a stream with a checksum, and is no gzip member, is ignored as all clients do.
+    Bytes after a stream with a checksum that are not a gzip member are ignored, as in all clients.
     """
 
     def __init__(self, *, zlib_only: bool) -> None:
-        self.waiting = b""  # what came and is not undone yet
+        self.waiting = b""  # received and not yet decoded
         self._zlib_only = zlib_only
         self._current: _Member | None = None
         self._whole = 0
         self._over = self._bare = False
 
     def begin(self) -> bool:
-        """True while there is something to undo; what came may be too little to tell."""
+        """True while there is something to decode; what was received may be too little to tell."""
         if self._current is None and not self._over and self._can_tell():
             self._over = self._whole > 0 and (self._zlib_only or not _MEMBER.match(self.waiting))
             if not self._over:
                 self._bare = self._zlib_only and not _is_zlib(self.waiting)
                 self._current = _Member(_engine(zlib_only=self._zlib_only, bare=self._bare))
         if self._bare and self._whole and len(self.waiting) > _CHECKSUM_BYTES:
-            raise Undecodable  # nothing else tells a bare stream from bytes that are in no coding
+            raise Undecodable  # nothing else distinguishes a bare stream from bytes without a coding
         if self._over and not self._bare:
             self.waiting = b""  # read to the end, so that the connection can be kept
         return self._current is not None and bool(self.waiting)
 
     def step(self) -> bytes:
-        """Undo the next bytes of the current stream."""
+        """Decode the next bytes of the current stream."""
         if self._current is None:
             return b""
         out = self._current.step(self.waiting)
@@ -120,11 +120,11 @@ class _Members:
         return out
 
     def rest(self) -> bytes:
-        """What the current stream took in and had no room for."""
+        """What the current stream has taken and not yet returned."""
         return self._current.step(b"") if self._current is not None else b""
 
     def end(self) -> None:
-        """Nothing more comes. Raises CutShort where something is missing."""
+        """Nothing more comes. Raises CutShort if something is missing."""
         current = self._current
         if current is not None and not current.engine.eof and not (self._whole and current.is_none):
             raise CutShort  # within it
@@ -136,14 +136,14 @@ class _Members:
 
 
 class _Member:
-    """A stream being undone: one of a gzip body's members, or the only one of a deflate body."""
+    """A stream being decoded: a member of a gzip body, or the only stream of a deflate body."""
 
     def __init__(self, engine: zlib._Decompress) -> None:
         self.engine = engine
         self._taken = self._brought = 0  # bytes
 
     def step(self, waiting: bytes) -> bytes:
-        """The next bytes that it brings; `left` is then what it did not take."""
+        """The next decoded bytes; `unread` is then what was not taken."""
         try:
             out = self.engine.decompress(waiting, PIECE)
         except zlib.error:
@@ -154,12 +154,12 @@ class _Member:
 
     @property
     def unread(self) -> bytes:
-        """What the last step did not take."""
+        """What the last step has not taken."""
         return self.engine.unused_data if self.engine.eof else self.engine.unconsumed_tail
 
     @property
     def is_none(self) -> bool:
-        """True where what came at the end is too short for a member, and brought nothing."""
+        """True if what came at the end is too short for a member, and decoded to nothing."""
         return self._taken < _SHORTEST_MEMBER and not self._brought
 
 
@@ -175,7 +175,7 @@ def _engine(*, zlib_only: bool, bare: bool) -> zlib._Decompress:
 
 
 class Tally:
-    """Size, digest and kind of the bytes that it is shown, in order."""
+    """Size, digest and kind of the bytes that it is given, in order."""
 
     def __init__(self) -> None:
         self.size = 0

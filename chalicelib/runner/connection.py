@@ -1,8 +1,8 @@
-"""Connections that only go to an address that was judged.
+"""Connections that only go to an address that was checked.
 
-A name is looked up once for a connection, every address found is judged, and the socket connects to one of them, while
-Host, SNI, certificate and pooling keep the name. So a name that changes its address between the check and the use gains
-nothing. Only public methods and attributes of requests, urllib3 and http.client are overridden and set.
+A name is looked up once for a connection, every address found is checked, and the socket connects to one of them, while
+Host, SNI, certificate and pooling keep the name. So a name that changes its address after the check gains nothing. Only
+public methods and attributes of requests, urllib3 and http.client are overridden and set.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Guard:
 
     @property
     def exchange(self) -> Exchange:
-        """The request that the calling thread sends, or whose answer it reads."""
+        """The exchange of the calling thread: the request that it sends, the answer that it reads."""
         exchange: Exchange = self._of_thread.exchange
         return exchange
 
@@ -61,7 +61,7 @@ class Guard:
     def judged(self, name: str, port: int, seconds: float) -> list[str]:
         """The addresses of `name`, all of which may be connected to on `port`; raises Stopped otherwise.
 
-        One refused address refuses the name: a site has no honest reason to mix public and private ones.
+        One refused address refuses the name: a site has no honest reason to mix public and private addresses.
         """
         exchange = self.exchange
         addresses = self._addresses(name, port, seconds)
@@ -78,7 +78,7 @@ class Guard:
         try:
             return [ip_address(name)]
         except ValueError:
-            pass  # a name, as most are
+            pass  # a name, as usual
         try:
             return self._lookup.addresses(name, port, seconds)
         except UnknownName as error:
@@ -89,7 +89,7 @@ class Guard:
 
 
 class GuardedHTTPConnection(HTTPConnection):
-    """A connection to a judged address of its host."""
+    """A connection to a checked address of its host."""
 
     response_class = Answer  # type: ignore[assignment]  # as far as it is used
 
@@ -100,7 +100,7 @@ class GuardedHTTPConnection(HTTPConnection):
         self._served = False  # the socket has carried a request before
 
     def connect(self) -> None:
-        """Look up, judge, and try the addresses in turn; raises Stopped, and what the TLS handshake raises."""
+        """Look up, check, and try the addresses in turn; raises Stopped, and what the TLS handshake raises."""
         guard, exchange = self._guard, self._guard.exchange
         seconds = min(guard.connect_seconds, exchange.deadline.seconds_left())
         until = guard.now() + seconds
@@ -110,15 +110,15 @@ class GuardedHTTPConnection(HTTPConnection):
         self._served = False
         try:
             while waiting and (left := until - guard.now()) > 0:
-                # A fair share of the time each, but no less than one retransmission of a lost first packet takes.
+                # A fair share of the time for each, but not less than the retransmission of a lost first packet takes.
                 self.timeout = max(left / len(waiting), min(1.0, left))
                 share_ends = guard.now() + self.timeout
                 self.host = self._address = exchange.address = waiting.pop(0)
                 try:
-                    HTTPConnection.connect(self)  # TCP alone, for https too
+                    HTTPConnection.connect(self)  # only TCP, also for https
                     self.sock = cast(Any, TimedSocket(self._secured(name, share_ends), guard))
                 except (Urllib3TimeoutError, TimeoutError) as error:  # NewConnectionError is a kind of the first
-                    if self.sock:  # not self.close(): http.client would forget the request that it connects for
+                    if self.sock:  # not self.close(): http.client would forget the request that it is connecting for
                         self.sock.close()
                         self.sock = None
                     failure = self._failure(error, exchange.host, guard.connect_seconds)
@@ -144,14 +144,14 @@ class GuardedHTTPConnection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether it may carry another request: the site has neither closed it nor sent what nobody asked for.
+        """Whether it may carry another request: the site has neither closed it nor sent more than was asked for.
 
         urllib3 asks the operating system, which does not see what was read along with the last answer.
         """
         return super().is_connected and cast(TimedSocket, self.sock).at_rest
 
     def _secured(self, name: str, until: float) -> socket.socket | TLSSocket:  # noqa: ARG002  # for https
-        """The connected socket, with TLS where the scheme asks for it."""
+        """The connected socket, with TLS if the scheme asks for it."""
         return self.sock
 
     @staticmethod
@@ -170,15 +170,15 @@ class GuardedHTTPSConnection(GuardedHTTPConnection, HTTPSConnection):
 
     @property
     def is_connected(self) -> bool:
-        """The same, where TLS too has taken something already."""
+        """The same, also considering what TLS has already taken."""
         return super().is_connected and not (self._tls and self._tls.unread)
 
     def _secured(self, name: str, until: float) -> socket.socket | TLSSocket:
-        """Connected to the address, but the certificate asked for and checked is that of the name."""
+        """Connected to the address, but the certificate that is requested and checked is the name's."""
         self._tls = TLSSocket(self.sock, cast(ssl.SSLContext, self.ssl_context), name, self._guard.now)
         self._tls.settimeout(until - self._guard.now())
         self._tls.handshake()
-        self.is_verified = True  # or urllib3 warns
+        self.is_verified = True  # otherwise urllib3 warns
         return self._tls
 
 
@@ -195,7 +195,7 @@ class GuardedHTTPSConnectionPool(HTTPSConnectionPool):
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Makes requests send over guarded connections only; `tls` holds the authorities that are trusted."""
+    """Makes requests send only over guarded connections; `tls` holds the trusted authorities."""
 
     def __init__(self, guard: Guard, tls: ssl.SSLContext) -> None:
         self._guard = guard
@@ -213,11 +213,11 @@ class GuardedAdapter(HTTPAdapter):
         }
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Nothing: the context says which certificates pass, and requests would load authorities anew each time."""
+        """Do nothing: the context decides which certificates pass; requests would reload the authorities each time."""
 
 
 class GuardedSession(requests.Session):
-    """A session without anything of this machine's: no proxies, no .netrc, no cookies, no redirects of its own."""
+    """A session that uses nothing of this machine: no proxies, no .netrc, no cookies, no redirects of its own."""
 
     def __init__(self, adapter: GuardedAdapter) -> None:
         super().__init__()
@@ -228,5 +228,5 @@ class GuardedSession(requests.Session):
         self.mount("https://", adapter)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002  # called by requests
-        """None: otherwise requests reads the whole body of a redirect into memory, even where it follows none."""
+        """None: otherwise requests reads the whole body of a redirect into memory, even if it follows none."""
         return None

@@ -1,6 +1,6 @@
-"""How long a fetch may take, and sockets that hold what they read and send to it.
+"""How long a fetch may take, and sockets whose reads and writes keep to it.
 
-A timeout of a socket is for one read, so a site that sends a byte now and then is never cut off. Here each call may
+A socket's timeout is for one read, so a site that sends a byte now and then would never be cut off. Here each call may
 last for what is left of the whole fetch: no thread watches, and a connection that went back to its pool is no longer
 under the deadline of the fetch that used it.
 """
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a fetch must have ended."""
+    """When a fetch must end."""
 
-    seconds: float  # the limit it was made from
+    seconds: float  # the limit that it was made from
     at: float  # by the clock `now`
     now: Callable[[], float]
 
     def seconds_left(self) -> float:
-        """The seconds that are left, more than none; raises Stopped with a timeout after that."""
+        """The seconds that are left, more than 0; raises Stopped with a timeout after that."""
         left = self.at - self.now()
         if left <= 0:
             raise Stopped(failures.out_of_time(self.seconds))
@@ -39,14 +39,14 @@ class Deadline:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer: what the connection must know of the fetch, and what it finds out."""
+    """One request and its answer: what the connection must know about the fetch, and what it finds out."""
 
     deadline: Deadline
-    host: str = failures.SUBMITTED_HOST  # how sentences call the host
+    host: str = failures.SUBMITTED_HOST  # what sentences call the host
     fresh: bool = False  # no kept-alive connection may be used
     reused: bool = False  # a kept-alive connection was used
     received: int = 0  # bytes of the answer so far
-    address: str | None = None  # the last one judged
+    address: str | None = None  # the last one checked
     reason: str | None = None  # why it was refused
 
     def within(self, call: Callable[[], T], sock: socket.socket | TLSSocket) -> T:
@@ -65,11 +65,11 @@ class Exchange:
 
 
 class Exchanging(Protocol):
-    """Who knows the exchange of the calling thread."""
+    """Knows the exchange of the calling thread."""
 
     @property
     def exchange(self) -> Exchange:
-        """The request that this thread sends, or whose answer it reads."""
+        """The exchange of this thread."""
 
 
 @dataclass(slots=True)
@@ -85,12 +85,12 @@ class TimedSocket:
         return Incoming(_TimedSource(self.sock, self.exchanging))
 
     def sendall(self, data: Any) -> None:
-        """Send it all, within the deadline: the timeout of sendall, unlike that of recv, is for the whole of it."""
+        """Send it all, within the deadline: the timeout of sendall, unlike that of recv, is for the whole call."""
         self.at_rest = False
         self.exchanging.exchange.within(lambda: self.sock.sendall(data), self.sock)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Nothing goes by it: each call has what is left of the fetch."""
+        """Ignored: each call has what is left of the fetch."""
 
     def fileno(self) -> int:
         """To see whether the site has closed a kept-alive connection."""

@@ -1,4 +1,4 @@
-"""From what requests, urllib3 and the standard library raise to one of our failures."""
+"""Turns what requests, urllib3 and the standard library raise into one of our failures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CERTIFICATE_PROBLEMS = {
 def diagnosed(error: BaseException, *, host: str, seconds: float, answered: bool) -> Failure:
     """What `error`, raised while a request was sent or its answer read, means to the person who submitted the URL.
 
-    `host` is how sentences call the host, `seconds` the limit of the fetch, `answered` whether any of the answer came.
+    `host` is what sentences call the host, `seconds` the limit of the fetch, `answered` whether any of the answer came.
     """
     for cause in _causes(error):
         match cause:

@@ -12,7 +12,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The message comes back: at this time, or where none is known after a pause that grows with each delivery."""
+    """The message comes back: at this time, or, if none is known, after a pause that grows with each delivery."""
 
     until: int | None = None
 

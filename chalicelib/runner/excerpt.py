@@ -1,4 +1,4 @@
-"""The beginning of a refusing answer's text: the site's own words, which tell a person more than its status does."""
+"""The beginning of the text of a refusing answer: the site's own words tell a person more than its status."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import codecs
 import re
 from typing import Final
 
-CHARACTERS: Final = 1000  # that are kept
-MOST_BYTES: Final = 8 * 1024  # of the decoded body, that are looked at
-SECONDS: Final = 2.0  # that a worker waits for them: the answer is known without
+CHARACTERS: Final = 1000  # kept
+MOST_BYTES: Final = 8 * 1024  # looked at, of the decoded body
+SECONDS: Final = 2.0  # that a worker waits for them: the outcome is known without them
 
 _TEXT = re.compile(r"text/.*|application/(?:.*\+)?(?:json|xml|xhtml|javascript)|application/x-www-form-urlencoded")
 _NO_TEXT = re.compile(r"(?:image|audio|video|font|multipart)/.*")
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _CHARSET = re.compile(r";\s*charset=[\"']?([\w.:-]+)", re.IGNORECASE)
-# By Python's names. Some of its codecs are no charsets, and would do more than read: hex, punycode, unicode_escape.
+# By Python's names. Some of its codecs are not charsets, and do more than decode: hex, punycode, unicode_escape.
 _CHARSETS = re.compile(
     r"utf-16-[bl]e|ascii|iso8859-\d+|cp\d+|koi8-.|mac-\w+|gb2312|gbk|gb18030|hz|big5\w*|euc_\w+|shift_jis\w*|iso2022_\w+"
     r"|johab|tis-620"
 )
-# What no text holds (https://mimesniff.spec.whatwg.org/#binary-data-byte), of a body that is not called text.
+# Bytes that text does not contain (https://mimesniff.spec.whatwg.org/#binary-data-byte), for bodies not called text.
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
-_MOST_UNREADABLE: Final = 1 / 4  # of what calls itself text, as a share of its characters
+_MOST_UNREADABLE: Final = 1 / 4  # share of the characters of what is called text
 
 
 def excerpt(data: bytes, content_type: str, *, whole: bool) -> str | None:
-    """The first CHARACTERS of a body that begins with `data`, without control characters; None where it is no text.
+    """The first CHARACTERS of a body that begins with `data`, without control characters; None if it is not text.
 
-    Read by the charset of `content_type` if that is a known one, else as UTF-8; `whole` says that nothing follows.
+    Decoded by the charset of `content_type` if that is known, else as UTF-8; `whole` says that nothing follows.
     """
     kind = content_type.partition(";")[0].strip().lower()
     charset = _charset_of(data, content_type)
@@ -43,7 +43,7 @@ def excerpt(data: bytes, content_type: str, *, whole: bool) -> str | None:
 
 
 def _charset_of(data: bytes, content_type: str) -> str:
-    """As browsers have it: a byte order mark counts before what the type says, and UTF-16 alone is little-endian."""
+    """As in browsers: a byte order mark overrides the type, and plain UTF-16 is little-endian."""
     for mark, charset in _MARKS:
         if data.startswith(mark):
             return charset

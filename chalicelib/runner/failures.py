@@ -1,5 +1,5 @@
 """Every way in which a fetch can fail: its error type, whether another attempt may help, and the sentence for whoever
-submitted the URL. A sentence names no address and quotes nothing that a stranger's server said.
+submitted the URL. A sentence names no address and quotes nothing that a stranger's server sent.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from chalicelib.runner.outcome import Failure
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
-# How a sentence calls the host that a request goes to.
+# What a sentence calls the host that a request goes to.
 SUBMITTED_HOST = "this host"
 REDIRECT_HOST = "the host that a redirect led to"
 
 
 class Stopped(FetchQueueError):
-    """The fetch ends here, for a reason that we know. No OSError: urllib3 and requests let it pass as it is."""
+    """The fetch ends here, for a known reason. Not an OSError: urllib3 and requests let it pass unchanged."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.error.detail)
@@ -36,7 +36,7 @@ def out_of_time(seconds: float) -> Failure:
 
 
 def connecting_took_too_long(host: str, seconds: float) -> Failure:
-    """No address of the host took the connection in time."""
+    """No address of the host accepted the connection in time."""
     return _failure(ErrorType.TIMEOUT, f"{host} did not accept a connection within {_seconds(seconds)}", retryable=True)
 
 
@@ -46,7 +46,7 @@ def no_such_host(host: str) -> Failure:
 
 
 def no_name_server(host: str) -> Failure:
-    """The DNS did not answer, or said that it could not for now."""
+    """The DNS did not answer, or could not for now."""
     return _failure(ErrorType.DNS, f"no name server answered for {host}", retryable=True)
 
 
@@ -56,7 +56,7 @@ def refused_connection(host: str) -> Failure:
 
 
 def unreachable(host: str) -> Failure:
-    """The network leads to none of the host's addresses."""
+    """None of the host's addresses can be reached."""
     return _failure(ErrorType.CONNECTION, f"{host} could not be reached", retryable=True)
 
 
@@ -67,12 +67,12 @@ def cut(*, answered: bool) -> Failure:
 
 
 def tls(host: str, problem: str) -> Failure:
-    """No secure connection: `problem` ends the sentence."""
+    """There is no secure connection; `problem` ends the sentence."""
     return _failure(ErrorType.TLS, f"no secure connection to {host}: {problem}", retryable=False)
 
 
 def blocked_address(host: str) -> Failure:
-    """The address is not one of the public Internet. Which one it was is the log's, not the submitter's."""
+    """The address is not on the public Internet. Only the log says which one it was, not the submitter's answer."""
     detail = f"the address of {host} is not public, so it is not fetched"
     return _failure(ErrorType.BLOCKED, detail, retryable=False)
 
@@ -95,18 +95,18 @@ def too_large(limit: int) -> Failure:
 
 
 def too_many_redirects(limit: int) -> Failure:
-    """Round in a circle, or a long chain."""
+    """A loop, or a long chain."""
     detail = f"the site redirected more than {_counted(limit, 'time')}"
     return _failure(ErrorType.TOO_MANY_REDIRECTS, detail, retryable=False)
 
 
 def invalid_response(detail: str) -> Failure:
-    """What came is no answer that can be kept."""
+    """What came is not an answer that can be kept."""
     return _failure(ErrorType.INVALID_RESPONSE, detail, retryable=False)
 
 
 def http_status(status: int, retry_after: float | None, excerpt: str | None) -> Failure:
-    """The site answered, and not with a document. The phrase is the standard's; the site's words are its `excerpt`."""
+    """The site answered, but not with a document. The phrase is the standard's; the site's words are its `excerpt`."""
     phrase = next((f" {known.phrase}" for known in HTTPStatus if known == status), "")
     where_to = " without saying where to" if status in (301, 302, 303, 307, 308) else ""
     detail = f"the site answered {status}{phrase}{where_to}"

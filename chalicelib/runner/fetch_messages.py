@@ -1,7 +1,7 @@
-"""The messages that ask for a fetch: each is a loop of read, decide, write; then comes the attempt.
+"""The messages that ask for a fetch: for each a loop of read, decide, write; then the attempt.
 
 A message is acknowledged only when nothing more is needed for the fetch that it
-leads; whatever else happens, it is left and comes back.
+is responsible for; whatever else happens, it is left and comes back.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chalicelib.storage.bucket import Bucket, result_keys
 from chalicelib.storage.queue import FetchMessage
 from chalicelib.storage.table import START_LIMIT, Table
 
-ROUNDS = 5  # two are enough for every promise; more only save a redelivery in a race
+ROUNDS = 5  # two are enough for correctness; more only save a redelivery in a race
 
 WORKER_LOST = FetchError(
     type=ErrorType.WORKER_LOST,
@@ -48,7 +48,7 @@ class FetchMessages:
         self.metrics = metrics
 
     def take(self, deliveries: Sequence[Delivery], invocation: Invocation) -> _Taken:
-        """Read for all in one request, and start together what can be started at the first look."""
+        """Read for all of them in one request, and start together what can be started at the first look."""
         messages = [_message_of(delivery) for delivery in deliveries]
         asked = [(message.job_id, message.url_key) for message in messages]
         first = dict(zip(messages, self.table.seen(asked, now=self.clock()), strict=True))
@@ -72,7 +72,7 @@ class _Taken:
     started: dict[Delivery, Job] = field(default_factory=dict)
 
     def goes_last(self, delivery: Delivery) -> bool:
-        """Who joins goes before what was started, to share it while it stands; a message that came twice after it."""
+        """True for started messages and repeats of them: those that join go first, to share a fetch while it exists."""
         return delivery.message in {delivery.message for delivery in self.started}
 
     def handle(self, delivery: Delivery) -> End:
@@ -86,8 +86,8 @@ class _Taken:
     def start_together(self, deliveries: Sequence[Delivery]) -> None:
         """Start in one write what can be started at the first look, one job of a URL.
 
-        It saves most of a request a job. Where it is refused nothing has happened: each goes alone, and learns why.
-        Other jobs of the same URLs are given the claims in `first`.
+        This saves most of a request per job. If it is refused, nothing has happened: each goes alone, and learns why.
+        Other jobs of the same URLs get the new claims in `first`.
         """
         now = self.by.clock()
         starting: dict[Delivery, Job] = {}
@@ -110,11 +110,11 @@ class _Taken:
             return
         self.started.update(starting)
         claims = _claims_of(starting)
-        for message in repeats:  # they join what has just been started, and need not be refused first
+        for message in repeats:  # they join what was just started, without being refused first
             self.first[message] = replace(self.first[message], claim=claims[message.url_key])
 
     def _work_on(self, message: FetchMessage, seen: decide.Seen) -> End:
-        """The loop: a refused write is no reason to acknowledge, but to look again."""
+        """The loop: a refused write is a reason to look again, not to acknowledge."""
         looked = False
         claimed_id: str | None = None
         table, now = self.by.table, self.by.clock()
@@ -132,7 +132,7 @@ class _Taken:
         return Left(now)
 
     def _carry_out(self, decision: decide.Decision, message: FetchMessage, now: int) -> End | None:
-        """None where a write was refused, or none was asked for: then it is looked again."""
+        """None if a write was refused, or none was asked for: then the loop looks again."""
         table = self.by.table
         match decision:
             case decide.Acknowledge(remove):
@@ -178,7 +178,7 @@ def _message_of(delivery: Delivery) -> FetchMessage:
 
 
 def _claims_of(started: Mapping[Delivery, Job]) -> dict[str, Claim]:
-    """The claims that the starting of these jobs has put, by url_key."""
+    """The claims that were put when these jobs were started, by url_key."""
     return {
         job.url_key: Claim(url_key=job.url_key, fetch_id=job.id, submitted_at=job.submitted_at)
         for job in started.values()

@@ -1,6 +1,6 @@
-"""The safe fetch: one URL, whose site may be hostile, within limits of time, memory and reach.
+"""The safe fetch: one URL of a site that may be hostile, within limits of time, memory and reach.
 
-Knows nothing of jobs, tables or queues: a URL and a sink go in, what was fetched or a failure comes out.
+Knows nothing about jobs, tables or queues: a URL and a sink go in, what was fetched or a failure comes out.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _LOG = logging.getLogger("fetch_queue.fetch")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchLimits:
-    """How much of us a site may take."""
+    """How much of our resources a site may use."""
 
-    connect_seconds: float = 5  # to look a name up and connect
+    connect_seconds: float = 5  # for looking up a name and connecting
     total_seconds: float = 30  # the whole fetch, redirects included
     max_bytes: int = 100 * 2**20  # of the body, decoded
     max_redirects: int = 10
@@ -56,7 +56,7 @@ class Fetcher:
     """Fetches URLs; safe to be called from many threads, which share its kept-alive connections.
 
     `policy` says which addresses may be connected to; `getaddrinfo`, the clocks `now` (monotonic) and `wall` (seconds
-    since the epoch) and `tls` (whom to trust; by default the authorities of certifi) can be replaced.
+    since the epoch) and `tls` (whom to trust; by default certifi's authorities) can be replaced.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Fetcher:
     def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
         """GET `url`, follow its redirects, and put the body of a 2xx answer into `sink`.
 
-        Ends within the limits whatever the site does. Every way in which it can fail is a Failure; then the sink may
-        have taken a part of the body. What the sink raises is raised here, with the connection closed.
+        Ends within the limits whatever the site does. Every failure is returned as a Failure; the sink may then have
+        received part of the body. What the sink raises is raised here, with the connection closed.
         """
         seconds = self._limits.total_seconds
         deadline = Deadline(seconds, self._now() + seconds, self._now)
@@ -101,7 +101,7 @@ class Fetcher:
         self._session.close()
 
     def _follow(self, url: str, deadline: Deadline, answers: ExitStack) -> tuple[requests.Response, str]:
-        """The first answer that is no redirect, its body unread, and the URL that gave it."""
+        """The first answer that is not a redirect, with its body unread, and its URL."""
         for redirects in range(self._limits.max_redirects + 1):
             hop = self._admitted(url, redirected=redirects > 0)
             answer = self._exchange(hop, deadline, redirected=redirects > 0)
@@ -109,12 +109,12 @@ class Fetcher:
             reference = self._reference(answer)
             if reference is None:
                 return answer, hop.url
-            answer.close()  # with the connection: its body may be huge and is of no use
+            answer.close()  # with its connection: the body may be huge and is not needed
             url = resolved(hop.url, reference)
         raise Stopped(failures.too_many_redirects(self._limits.max_redirects))
 
     def _admitted(self, url: str, *, redirected: bool) -> Target:
-        """What a hop asks for."""
+        """The request of a hop."""
         try:
             return Target.of(url, self._policy, longest=LONGEST_HOP)
         except InvalidURL as error:
@@ -123,7 +123,7 @@ class Fetcher:
             raise Stopped(failure) from error
 
     def _exchange(self, target: Target, deadline: Deadline, *, redirected: bool) -> requests.Response:
-        """Send one request; the answer's head has come."""
+        """Send one request and read the head of its answer."""
         host = failures.REDIRECT_HOST if redirected else failures.SUBMITTED_HOST
         exchange = Exchange(deadline, host)
         try:
@@ -132,7 +132,7 @@ class Fetcher:
             except Stopped as stopped:
                 if not exchange.reused or exchange.received or stopped.failure != failures.cut(answered=False):
                     raise
-            # The site closed a kept-alive connection as we sent. A GET may be repeated then (RFC 9110, 9.2.2), once.
+            # The site closed a kept-alive connection while we sent. A GET may then be repeated (RFC 9110, 9.2.2), once.
             exchange = Exchange(deadline, host, fresh=True)
             return self._send(target, exchange)
         finally:
@@ -144,7 +144,7 @@ class Fetcher:
         request = requests.PreparedRequest()
         request.method, request.url = target.method, target.url  # set as it is: what is compared is what is sent
         request.prepare_headers(self._headers)
-        timeout = (self._limits.connect_seconds, self._limits.total_seconds)  # the exchange's own are shorter
+        timeout = (self._limits.connect_seconds, self._limits.total_seconds)  # the exchange's own limits are shorter
         try:
             return self._session.send(request, stream=True, allow_redirects=False, timeout=timeout)
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
@@ -188,7 +188,7 @@ class Fetcher:
         )
 
     def _excerpt(self, answer: requests.Response) -> str | None:
-        """The beginning of a refusal's text, or of what came of it in time."""
+        """The beginning of a refusal's text, as far as it came in time."""
         exchange = self._guard.exchange
         exchange.deadline = replace(exchange.deadline, at=min(exchange.deadline.at, self._now() + excerpt.SECONDS))
         content_type = headers.content_type_of(answer.raw.headers.getlist("Content-Type"))
@@ -202,7 +202,7 @@ class Fetcher:
             else:
                 whole = True
         except (Stopped, body.Undecodable):
-            pass  # it refused all the same
+            pass  # it is a refusal anyway
         return excerpt.excerpt(bytes(data[: excerpt.MOST_BYTES]), content_type, whole=whole)
 
     def _pieces(self, answer: requests.Response, codings: list[str], piece: int = body.PIECE) -> Iterator[bytes]:
@@ -243,5 +243,5 @@ class Fetcher:
 
 
 def _without_credentials(url: str) -> str:
-    """What a log may keep: no user name, no password, and no query, which may hold a signature or a token."""
+    """What may be logged: no user name, no password, and no query, which may contain a signature or a token."""
     return re.sub(r"(?<=//)[^/]*@|[?#].*", "", url, flags=re.DOTALL)

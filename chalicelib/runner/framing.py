@@ -1,6 +1,6 @@
 """Where the body of an answer begins and ends on the connection (RFC 9112, 6 and 7).
 
-Strict, since here a lenient reader stores the wrong bytes: a body is taken whole as its head says, or refused.
+Strict, since a lenient reader would store the wrong bytes: a body is either exactly as its head says, or refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chalicelib.runner.incoming import Incoming
 CHUNK_LINE_BYTES = 16 * 1024  # the size of a chunk, with its extensions
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
-# White space after the size is in use, and no reader stumbles over it.
+# White space after the size occurs in practice, and every reader accepts it.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r\n")
 _CRLF = b"\r\n"
 
@@ -28,7 +28,7 @@ class Body(Protocol):
     over: bool  # nothing is left
 
     def read(self, most: int) -> bytes:
-        """The next bytes, fewer than `most` only at the end. Raises Stopped where they are damaged or cut short."""
+        """The next bytes, fewer than `most` only at the end. Raises Stopped if they are damaged or cut short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,24 @@ class Framing:
     """How a body is framed."""
 
     chunked: bool
-    length: int | None  # without one, and not in chunks, the body ends with the connection
+    length: int | None  # if None and not chunked, the body ends with the connection
     closes: bool  # the connection carries no other answer
 
     def body(self, incoming: Incoming) -> Body:
-        """The body, whose head was just read."""
+        """The body of the head that was just read."""
         if self.chunked:
             return _Chunked(incoming)
         return _ToTheEnd(incoming) if self.length is None else _Sized(incoming, self.length)
 
 
 def framing_of(head: Head) -> Framing:
-    """What RFC 9112, 6.3, says of an answer to a GET. Raises Stopped for a head that says nothing certain."""
+    """What RFC 9112, 6.3, says about an answer to a GET. Raises Stopped for an ambiguous head."""
     length, chunked = _length(head.lengths), _is_chunked(head)
     both = bool(head.codings) and length is not None
-    if both and not chunked:  # curl reads to the end then, Chromium so many bytes
+    if both and not chunked:  # curl then reads to the end, Chromium that many bytes
         raise malformed("it gives both a length and a coding that has none")
     stays = "close" not in head.connection and (head.minor > 0 or "keep-alive" in head.connection)
-    if head.status in (101, 204, 304):  # never a body, so that one that is announced must not be the next answer
+    if head.status in (101, 204, 304):  # never has a body, so an announced one must not be read as the next answer
         return Framing(chunked=False, length=0, closes=not stays or head.status == 101 or chunked or bool(length))
     if chunked:
         return Framing(chunked=True, length=None, closes=not stays or both)  # Transfer-Encoding overrides
@@ -69,8 +69,8 @@ def _length(values: list[str]) -> int | None:
 
 
 def _is_chunked(head: Head) -> bool:
-    """Whether the body is in chunks. No other coding is undone: none was offered, so none may be used."""
-    codings = [coding for coding in head.codings if coding != "identity"]  # which RFC 2616 had
+    """Whether the body is chunked. No other coding is decoded: none was offered, so none may be used."""
+    codings = [coding for coding in head.codings if coding != "identity"]  # from RFC 2616
     if codings not in ([], ["chunked"]):
         raise Stopped(failures.invalid_response("the site sent its answer in a transfer coding that was not asked for"))
     if codings and head.minor == 0:  # RFC 9112, 6.1
@@ -82,7 +82,7 @@ class _Sized:
     def __init__(self, incoming: Incoming, length: int) -> None:
         self._incoming = incoming
         self._left = length
-        self.over = False  # a body without a byte is read too: urllib3 takes its connection back then
+        self.over = False  # an empty body is read too: urllib3 then takes its connection back
 
     def read(self, most: int) -> bytes:
         size = min(most, self._left)

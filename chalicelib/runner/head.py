@@ -1,7 +1,7 @@
-"""The head of an answer: its status, and those of its headers that are used.
+"""The head of an answer: its status, and the headers that are used.
 
-Every header that can be read counts, and a line that cannot is passed over, as browsers do. But where readers could
-differ over the status, or over where the body ends, the answer is refused (RFC 9112, 2.2, 4 and 5).
+Every header that can be read counts, and a line that cannot is skipped, as in browsers. But if readers could disagree
+about the status, or about where the body ends, the answer is refused (RFC 9112, 2.2, 4 and 5).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from chalicelib.runner.failures import Stopped
 from chalicelib.runner.headers import READ
 from chalicelib.runner.incoming import Incoming
 
-HEAD_BYTES = 256 * 1024  # status line and headers of one answer, with those of interim answers before it
+HEAD_BYTES = 256 * 1024  # status line and headers of one answer, and of the interim answers before it
 
 _HTTP = b"HTTP/"
 _STATUS_LINE = re.compile(rb"1\.([01])[ \t]+([1-9][0-9]{2})(?:[ \t][^\0\r]*)?\r?\n")
@@ -25,7 +25,7 @@ _EMPTY = (b"\r\n", b"\n")
 
 _LENGTH, _CODING, _CONNECTION = "content-length", "transfer-encoding", "connection"
 _FRAMING = frozenset({_LENGTH.encode(), _CODING.encode()})
-# Of the others only the lines are looked at: 87,000 headers fit into a head, and would take 50 MB to keep.
+# The others are only checked, not kept: 87,000 headers fit into a head, and would take 50 MB.
 _USED = {name.encode(): name for name in (*READ, _LENGTH, _CODING, _CONNECTION)}
 
 
@@ -39,17 +39,17 @@ class Head:
 
     @property
     def lengths(self) -> list[str]:
-        """What Content-Length says, each element of each."""
+        """All elements of all Content-Length headers."""
         return self._elements(_LENGTH)
 
     @property
     def codings(self) -> list[str]:
-        """What Transfer-Encoding says, in lower case."""
+        """All elements of Transfer-Encoding, in lower case."""
         return self._elements(_CODING)
 
     @property
     def connection(self) -> list[str]:
-        """What Connection says, in lower case."""
+        """All elements of Connection, in lower case."""
         return self._elements(_CONNECTION)
 
     @property
@@ -65,22 +65,22 @@ class Head:
 def read_head(incoming: Incoming) -> Head:
     """The first head that is not interim, such as 103 (Early Hints); RFC 9110, 15.2.
 
-    Raises Stopped where what comes is none, is over HEAD_BYTES or ends early.
+    Raises Stopped if what comes is not a head, is over HEAD_BYTES or ends early.
     """
     while True:
         minor, status = _status(incoming)
         fields = _fields(_lines(incoming))
-        if status == 101 or status >= 200:  # 101 is final, and nobody asked for it
+        if status == 101 or status >= 200:  # 101 is final, though nobody asked for it
             return Head(status, minor, fields)
 
 
 def malformed(what: str) -> Stopped:
-    """The failure of an answer that readers could take for different things; `what` ends the sentence."""
+    """The failure of an answer that readers could interpret differently; `what` ends the sentence."""
     return Stopped(failures.invalid_response(f"the site's answer is malformed: {what}"))
 
 
 def _status(incoming: Incoming) -> tuple[int, int]:
-    """The minor version and the status. What is no HTTP is known by its first bytes: there may be no line."""
+    """The minor version and the status. What is not HTTP is detected by its first bytes: it may have no lines."""
     start = incoming.line(len(_HTTP))
     if start != _HTTP and _HTTP.startswith(start):
         raise Stopped(failures.cut(answered=incoming.taken > 0))
@@ -93,7 +93,7 @@ def _status(incoming: Incoming) -> tuple[int, int]:
 def _lines(incoming: Incoming) -> Iterator[bytes]:
     """The lines up to the empty one."""
     while (line := _line(incoming)) not in _EMPTY:
-        if b"\r" in line[:-2] or b"\0" in line:  # some readers end a line there
+        if b"\r" in line[:-2] or b"\0" in line:  # some readers end the line there
             raise malformed("its head contains a NUL, or a CR within a line")
         yield line
 
@@ -109,7 +109,7 @@ def _line(incoming: Incoming) -> bytes:
 
 
 def _fields(lines: Iterable[bytes]) -> list[tuple[str, str]]:
-    """Those of _USED. The lines that continue one are joined to it (RFC 9112, 5.2)."""
+    """The headers of _USED. Continuation lines are joined to theirs (RFC 9112, 5.2)."""
     fields: list[tuple[str, list[bytes]]] = []
     name, parts = None, [b""]
     for line in lines:
@@ -126,7 +126,7 @@ def _fields(lines: Iterable[bytes]) -> list[tuple[str, str]]:
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
-    """Name in lower case, and value. A name that is none, to be passed over, is not in _USED."""
+    """Name in lower case, and value. An invalid name, which is skipped, is not in _USED."""
     sent, colon, value = line.partition(b":")
     name = sent.lower()
     if name not in _USED and _NO_TOKEN.search(name):

@@ -1,4 +1,4 @@
-"""What is kept of an answer's headers: a stranger wrote them, so each is bounded and checked."""
+"""What is kept of an answer's headers: they come from strangers, so each is bounded and checked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 KEPT = ("ETag", "Last-Modified", "Content-Language", "Cache-Control", "Date")
-# All that a fetch reads of a head, in lower case, besides what frames the body.
+# All the headers that a fetch reads, in lower case, besides those that frame the body.
 READ = frozenset(
     name.lower() for name in (*KEPT, "Content-Type", "Content-Encoding", "Content-Range", "Location", "Retry-After")
 )
@@ -23,9 +23,9 @@ _SECONDS = re.compile(r"[0-9]+")
 
 
 def content_type_of(values: Sequence[str]) -> str:
-    """The Content-Type, or application/octet-stream where there is none that can be repeated.
+    """The Content-Type, or application/octet-stream if there is none that can be repeated.
 
-    Of several the last, as in browsers: a field that stands once for all (RFC 9110, 5.3) cannot be joined.
+    Of several the last, as in browsers: a field that may appear only once (RFC 9110, 5.3) cannot be joined.
     """
     for value in reversed([value.strip() for value in values]):
         if len(value) <= MAX_CONTENT_TYPE and _PRINTABLE.fullmatch(value):
@@ -47,12 +47,12 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
     """The seconds from `now` (since the epoch) that Retry-After asks for, in either form of RFC 9110, 10.2.3.
 
-    None where there is no such header or it makes no sense; 0 for a date in the past. Not capped: that is the retry
-    policy's.
+    None if there is no such header or it makes no sense; 0 for a date in the past. Not capped: the retry policy does
+    that.
     """
     value = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
-        return float(value)  # a number that is too long for one is infinite
+        return float(value)  # a number that is too long becomes infinity
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
@@ -63,8 +63,8 @@ def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
 def location_of(values: list[str]) -> str | None:
     """The target of a redirect, or None without one. Raises ValueError for several or a damaged one.
 
-    It is ASCII: bytes beyond that are percent-encoded as they came, whatever charset they are in. http.client reads
-    headers as Latin-1, so that each character stands for a byte.
+    It is ASCII: other bytes are percent-encoded as they came, whatever charset they are in. http.client reads headers
+    as Latin-1, so each character is one byte.
     """
     targets = {value.strip(" \t") for value in values}
     if len(targets) > 1:

@@ -1,4 +1,4 @@
-"""What a connection brings in answer to one request, taken in order and counted."""
+"""What arrives on a connection in answer to one request, read in order and counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Source(io.RawIOBase):
 
 
 class Incoming:
-    """Lines and pieces from a source, which is closed with it."""
+    """Lines and pieces from a source, which is closed together with this."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -22,20 +22,20 @@ class Incoming:
         self.taken = 0  # bytes
 
     def line(self, most: int) -> bytes:
-        """Up to and with the next line feed, or what there is before the end, but at most so many bytes."""
+        """Up to and including the next line feed or the end, but at most this many bytes."""
         line = self._buffered.readline(most)
         self.taken += len(line)
         return line
 
     def piece(self, size: int) -> bytes:
-        """So many bytes, or what there is before the end."""
+        """This many bytes, or what there is before the end."""
         piece = self._buffered.read(size)
         self.taken += len(piece)
         return piece
 
     @property
     def unread(self) -> bool:
-        """Whether more was received than taken."""
+        """Whether more was received than was taken."""
         return self._source.received > self.taken
 
     def close(self) -> None:

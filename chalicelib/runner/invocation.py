@@ -1,6 +1,6 @@
-"""One invocation: messages of any kind are received together, worked on at the same time, and acknowledged or left.
+"""One invocation: messages of any kind are received together, handled concurrently, and acknowledged or left.
 
-A message has a kind, and a kind has a handler; what all kinds have in common is here.
+A message has a kind, and each kind has a handler; what all kinds have in common is here.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ log = logging.getLogger("fetch_queue.runner")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delivery:
-    """A message as it was received; the same message may be received twice, which makes two."""
+    """A message as it was received; if it is received twice, that makes two deliveries."""
 
     message_id: str
     receipt_handle: str
-    message: Message | None  # None for one that cannot be read
+    message: Message | None  # None if it cannot be read
     body: str
     count: int  # how often the message was delivered, this time included
     first_at: int | None  # when it was delivered first, milliseconds since the epoch
@@ -49,41 +49,41 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """What is known of the invocation that a message came with."""
+    """What is known about the invocation that a message came with."""
 
     queue: Queue
-    seconds_left: Callable[[], float]  # that it may still take
+    seconds_left: Callable[[], float]  # how long it may still take
     seconds_needed: float  # from the sending of a request to the end of the attempt
-    dead_letters: bool  # its messages could not be done, and are brought to an end
+    dead_letters: bool  # its messages failed before, and are brought to an end
 
     @property
     def has_time(self) -> bool:
-        """No request is sent that the worker might not live to see the end of."""
+        """False if the worker might be ended before an attempt is: then no request is sent."""
         return self.seconds_left() >= self.seconds_needed
 
 
 class Work(Protocol):
-    """A kind's messages of one invocation, after what is done for them together."""
+    """One kind's messages of an invocation, after what is done for all of them together."""
 
     def handle(self, delivery: Delivery) -> End:
-        """Work on one of them. What it raises is logged, and leaves the message; so does Unavailable."""
+        """Handle one of them. If it raises, that is logged and the message is left; Unavailable leaves it too."""
 
     def goes_last(self, delivery: Delivery) -> bool:
-        """Whether other messages are to be worked on first."""
+        """Whether other messages must be handled first."""
 
 
 class Handler(Protocol):
     """What is done with the messages of a kind."""
 
     def take(self, deliveries: Sequence[Delivery], invocation: Invocation) -> Work:
-        """Do for all of them what is done together. Raises Unavailable, and then nothing has been done."""
+        """Do what is done for all of them together. Raises Unavailable, and then nothing has been done."""
 
     def take_each(self, invocation: Invocation) -> Work:
-        """Do nothing together: each goes alone."""
+        """Do nothing together: each is handled alone."""
 
 
 class _Away:
-    """What all messages of a kind need does not answer: each is left. Those of other kinds go on."""
+    """Something that all messages of a kind need does not answer: each is left. Other kinds go on."""
 
     def handle(self, _: Delivery) -> End:
         raise Unavailable("what all messages of a kind need does not answer")
@@ -93,7 +93,7 @@ class _Away:
 
 
 class Runner:
-    """Runs invocations. One instance serves every one of its process, from any thread."""
+    """Runs invocations. One instance serves all invocations of its process, from any thread."""
 
     def __init__(
         self,
@@ -115,14 +115,14 @@ class Runner:
         self._metrics = metrics
 
     def run_jobs(self, records: Sequence[Mapping[str, Any]], seconds_left: Callable[[], float]) -> list[str]:
-        """Work on an invocation's messages at the same time.
+        """Handle an invocation's messages concurrently.
 
-        `seconds_left` tells how long the invocation may still take. Returns the ids of the messages that are left.
+        `seconds_left` says how long the invocation may still take. Returns the ids of the messages that are left.
         """
         return self._run(records, self._queue, seconds_left, dead_letters=False)
 
     def run_dead_letters(self, records: Sequence[Mapping[str, Any]], seconds_left: Callable[[], float]) -> list[str]:
-        """Bring what could not be done to an end: the job fails, and whoever shares its fetch."""
+        """Bring failed messages to an end: the job fails, and so do those that share its fetch."""
         return self._run(records, self._dead_letters, seconds_left, dead_letters=True)
 
     def _run(
@@ -154,7 +154,7 @@ class Runner:
                 work: Work = handler.take(of_kind, invocation)
             except Unavailable:
                 work = _Away()
-            except Exception:  # a bug that one message meets must not bring back its neighbours
+            except Exception:  # a bug that one message triggers must not make the others come back
                 log.exception("messages could not be handled together")
                 work = handler.take_each(invocation)
             yield from ((delivery, work) for delivery in of_kind)
@@ -193,8 +193,8 @@ class Runner:
     def _pause(self, delivery: Delivery) -> float:
         """Twice as long each time, so that an outage does not use up the deliveries.
 
-        But no longer than the message has been trying: a count that went up quickly, by deliveries of which nothing was
-        heard, must not make what was a short outage a long one.
+        But no longer than the message has been tried: if the count went up quickly, by deliveries that were lost, a
+        short outage must not become a long one.
         """
         least = self._retries.visibility_seconds
         doubled: float = least * 2 ** (delivery.count - 1)

@@ -1,9 +1,9 @@
 """Names to addresses, in bounded time: getaddrinfo itself has no time-out, and cannot be stopped.
 
-A look-up whose time is over is abandoned: its caller goes on, its thread stays until the resolver gives up. What bounds
-what: the seconds given bound the caller's wait; the resolver's own time-outs bound how long an abandoned thread lives
-(glibc: 5 s, twice, for each of at most three name servers, so some 30 s); the caps here bound how many of them there
-are. A look-up that somebody waits for takes nobody's place: there is one for each thread that fetches.
+A look-up that runs out of time is abandoned: its caller goes on, its thread stays until the resolver gives up. The
+seconds given bound the caller's wait; the resolver's own time-outs bound how long an abandoned thread lives (glibc:
+5 s, twice, for each of at most three name servers, so some 30 s); the caps here bound how many of them there are. A
+look-up that is waited for does not count: there is at most one for each thread that fetches.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NO_ADDRESS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket
 
 
 class UnknownName(FetchQueueError):
-    """The name has no address, and will have none in a minute."""
+    """The name has no address, and will not have one in a minute."""
 
 
 class NoAnswer(FetchQueueError):
@@ -48,9 +48,9 @@ class Lookup:
         self._abandoned: Counter[tuple[int, str]] = Counter()  # by number of labels and parent domain; (0, "") is all
 
     def addresses(self, name: str, port: int, seconds: float) -> list[IPv4Address | IPv6Address]:
-        """The addresses of `name`, IPv4 first: where IPv6 leads nowhere, eight of them would cost all the time.
+        """The addresses of `name`, IPv4 first: if IPv6 does not work, eight such addresses would use up the time.
 
-        Raises UnknownName, or NoAnswer, that at once where too many look-ups hang. Not more than `seconds` pass.
+        Raises UnknownName, or NoAnswer: immediately if too many look-ups hang. Takes at most `seconds`.
         """
         if self._too_many_hang(name):
             raise NoAnswer
@@ -94,10 +94,10 @@ class Lookup:
     def _forget(self, name: str) -> None:
         with self._lock:
             self._abandoned.subtract(_parents(name))
-            self._abandoned = +self._abandoned  # without those that are none: strangers choose the names
+            self._abandoned = +self._abandoned  # without zero counts: strangers choose the names
 
 
 def _parents(name: str) -> list[tuple[int, str]]:
-    """What a look-up is counted for: its parent domains, and all."""
+    """What a look-up counts towards: its parent domains, and the total."""
     labels = name.lower().rstrip(".").split(".")
     return [(0, ""), *((count, ".".join(labels[-count:])) for count in MAX_ABANDONED_BY_LABELS)]

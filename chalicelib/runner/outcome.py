@@ -1,4 +1,4 @@
-"""What one attempt at a URL brought: bytes in a sink, or a failure. Failures are values, not exceptions."""
+"""The outcome of one attempt at a URL: bytes in a sink, or a failure. Failures are values, not exceptions."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A whole body that went to the sink."""
+    """A complete body, which went to the sink."""
 
-    content_type: str  # bounded, printable; application/octet-stream where the site named none
+    content_type: str  # bounded, printable; application/octet-stream if the site named none
     size: int  # bytes, decoded
     sha256: str
     http_status: int
     final_url: str
     headers: Mapping[str, str] = field(default_factory=dict)  # the allow-listed ones
-    text: bool  # at most 1 MiB of UTF-8 without control characters but tab, LF and CR
+    text: bool  # at most 1 MiB of UTF-8 without control characters except tab, LF and CR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """No body, or not the whole of it."""
+    """No body, or not all of it."""
 
     error: FetchError
     retryable: bool

@@ -1,4 +1,4 @@
-"""When a URL is tried again: a pure decision, and the policy that it goes by."""
+"""When a URL is tried again: a pure decision, and the policy that it follows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from chalicelib.runner.outcome import Failure
 
-_MAX_DOUBLINGS = 30  # beyond that any cap is reached, and a float would overflow some day
+_MAX_DOUBLINGS = 30  # any cap is reached by then, and a float would overflow eventually
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How long a URL is tried, and when again, in seconds."""
+    """How long a URL is tried, and when it is tried again, in seconds."""
 
     fetch_seconds: float
     margin_seconds: float  # for what follows a fetch
@@ -30,7 +30,7 @@ def delay(
     cap_seconds: float = 300,
     random: Callable[[], float],
 ) -> float | None:
-    """Seconds to wait after attempt number `attempt` (from 1) brought `failure`; None to give up.
+    """Seconds to wait after attempt number `attempt` (from 1) ended in `failure`; None to give up.
 
     Full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/): anything from 0 to
     `base_seconds` doubled with each attempt, at most `cap_seconds`, by `random` from 0 to 1. No sooner than the site's

@@ -1,8 +1,8 @@
-"""TLS over memory buffers: a client's socket whose timeout is for a whole call, however many records arrive during it.
+"""TLS over memory buffers: a client socket with a timeout for a whole call, however many records arrive during it.
 
-OpenSSL on a socket reads on within one call for as long as records come that bring no data (session tickets, requests
-to negotiate again, alerts), and its timeout is looked at only when the socket is empty. Here it is given a piece of
-what arrived at a time, with a look at the clock before each, and a limit on what may arrive for the data in it.
+OpenSSL on a socket keeps reading within one call while records without data arrive (session tickets, requests to
+negotiate again, alerts), and checks its timeout only when the socket is empty. Here it gets what arrived piece by
+piece, with a look at the clock before each, and a limit on how much may arrive in proportion to the data in it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from chalicelib.jobs.errors import FetchQueueError
 
-PIECE = 32 * 1024  # bytes given to OpenSSL between two looks at the clock: 60 ms of work, at the worst that is known
+PIECE = 32 * 1024  # bytes given to OpenSSL between two looks at the clock: 60 ms of work in the worst known case
 
-# Of what TLS adds to the data. OpenSSL takes a chain of certificates of up to 100 KiB, and a record of TLS 1.3 adds 22
-# bytes: 2 bytes of data in each record, or 6 with the longest padding of TLS 1.2, and the limit is never met.
+# Limits on what TLS adds to the data. OpenSSL accepts a chain of certificates of up to 100 KiB, and a record of TLS 1.3
+# adds 22 bytes: with 2 bytes of data in each record, or 6 with TLS 1.2's longest padding, the limit is never met.
 OVERHEAD_BYTES = 256 * 1024  # that may arrive without any data
-OVERHEAD_FACTOR = 16  # and as many times each byte of data, again up to OVERHEAD_BYTES
+OVERHEAD_FACTOR = 16  # and this many more for each byte of data, again up to OVERHEAD_BYTES
 
 T = TypeVar("T")
 
@@ -31,10 +31,10 @@ class TooMuchOverhead(FetchQueueError, ssl.SSLError):
 
 
 class TLSSocket:
-    """A connected socket with TLS, as far as one is used to send a request and to read its answer.
+    """A connected socket with TLS, with what is needed to send a request and to read its answer.
 
-    The certificate must be for `name`, as `context` says. The end of the connection without the site's closing alert
-    is an ssl.SSLEOFError, since a body without a length is then cut short (RFC 9112, 9.8).
+    The certificate must be for `name`, as `context` says. If the connection ends without the site's closing alert, that
+    is an ssl.SSLEOFError, since a body without a length may then be cut short (RFC 9112, 9.8).
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, name: str, now: Callable[[], float]) -> None:
@@ -46,7 +46,7 @@ class TLSSocket:
         self._spare = OVERHEAD_BYTES
 
     def settimeout(self, seconds: float) -> None:
-        """The seconds that each of the next calls may take as a whole; a TimeoutError after that."""
+        """How many seconds each of the next calls may take as a whole; after that a TimeoutError."""
         self._seconds = seconds
 
     def handshake(self) -> None:
@@ -54,7 +54,7 @@ class TLSSocket:
         self._complete(self._tls.do_handshake)
 
     def readinto(self, buffer: Any) -> int:
-        """Put the next bytes of data into `buffer`: how many they are, none at the end."""
+        """Put the next bytes of data into `buffer`; returns how many, 0 at the end."""
         count: int = self._complete(lambda: self._tls.read(len(buffer), buffer))  # type: ignore[assignment]
         self._spare = min(self._spare + OVERHEAD_FACTOR * count, OVERHEAD_BYTES)
         return count
@@ -65,7 +65,7 @@ class TLSSocket:
 
     @property
     def unread(self) -> bool:
-        """Whether something has arrived that nobody has asked for."""
+        """Whether something has arrived that was not read."""
         return self._incoming.pending > 0 or self._tls.pending() > 0
 
     def makefile(self, _mode: str, *, buffering: int) -> io.RawIOBase:  # noqa: ARG002  # as a socket's is called
@@ -73,7 +73,7 @@ class TLSSocket:
         return _Stream(self, self._sock.makefile("rb", buffering=0))
 
     def fileno(self) -> int:
-        """Of the connection."""
+        """The connection's."""
         return self._sock.fileno()
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class TLSSocket:
         self._sock.close()
 
     def _complete(self, step: Callable[[], T]) -> T:
-        """What `step` returns once what it needs has arrived; what it wants to send is sent."""
+        """What `step` returns once what it needs has arrived; what it produces is sent."""
         until = self._now() + self._seconds
         while True:
             try:

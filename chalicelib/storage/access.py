@@ -1,9 +1,9 @@
-"""Tokens and quotas in the table: the API reads the ones and counts in the others.
+"""Tokens and quotas in the table: the API reads tokens and counts URLs in quotas.
 
 TOKEN#<id>       tenant, digest, name, created_at, expires_at, revoked_at; swept some time after its end
-TOKENS           ids: of all tokens, a set; only the operator's command line reads and writes it
-QUOTA#<tenant>   minute, minute_used, day, day_used: which minute and day were counted in last, and how many URLs;
-                 minute_limit, day_limit: what this tenant may, where it is not what everybody may
+TOKENS           ids: the set of all tokens' ids; only the operator's command line reads and writes it
+QUOTA#<tenant>   minute, minute_used, day, day_used: the minute and day last counted in, and how many URLs;
+                 minute_limit, day_limit: this tenant's limits, if they differ from the default
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from chalicelib.storage.rows import Rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exceeded:
-    """A limit that would be exceeded: nothing was counted."""
+    """A limit would be exceeded: nothing was counted."""
 
-    span: Span  # where several would be, the one that ends last
+    span: Span  # if several would be exceeded, the one that ends last
     used: Mapping[Span, int]
 
 
 class AccessTable:
-    """The table's items of tokens and quotas. Raises `Unavailable` where DynamoDB does not answer."""
+    """The table's items for tokens and quotas. Raises `Unavailable` if DynamoDB does not answer."""
 
     def __init__(self, client: Any, name: str, *, patience: Patience | None = None) -> None:
         self._rows = Rows(client, name, patience=patience)
 
     def token(self, token_id: str) -> Token | None:
-        """The token of an id, whether it is valid or not."""
+        """The token with this id, whether it is valid or not."""
         item = self._rows.get(items.token_key(token_id))
         return None if item is None else items.as_token(item)
 
     def own_limits(self, tenant: str) -> Limits:
-        """What a tenant may submit, where that is not what everybody may."""
+        """A tenant's own limits, where they differ from the default."""
         item = self._rows.get(items.quota_key(tenant))
         return {} if item is None else items.as_limits(item)
 
     def count(self, tenant: str, urls: int, limits: Limits, now: int) -> Usage | Exceeded:
-        """Count accepted URLs in, all of them or none: one request, and a second one where a span has turned.
+        """Count accepted URLs, all of them or none: one request, and a second one if a new span has begun.
 
-        No more are ever counted in a span than its limit, whoever counts at the same time.
+        No more than the limit are ever counted in a span, whoever else counts at the same time.
         """
         for span, limit in reversed(in_order(limits)):
             if urls > limit:
                 return Exceeded(span=span, used={})
         standing: Usage | None = {span: Counted(span.number(now), 0) for span in Span}
         for _ in self._rows.patience.rounds():
-            # A clock that is behind another's counts in the span that the other has begun.
+            # With a clock that is behind, count in the span that another has already begun.
             numbers = {span: max(span.number(now), standing[span].number if standing else 0) for span in Span}
             changed, item = self._rows.change(items.quota_key(tenant), self._counting(urls, limits, numbers, standing))
             standing = items.as_usage(item)
@@ -67,9 +67,9 @@ class AccessTable:
         raise Unavailable("others kept counting at the same time")
 
     def give_back(self, tenant: str, urls: int, counted: Usage) -> None:
-        """Take URLs out again that were counted and then not accepted; from a span that has turned nothing is taken.
+        """Subtract URLs that were counted and then not accepted; from a span that has ended nothing is subtracted.
 
-        A transaction, for what repeats it does so under one token: what is subtracted is subtracted once.
+        A transaction, since repeats of it have the same token: it is subtracted only once.
         """
         for spans in ((Span.MINUTE, Span.DAY), (Span.DAY,)):
             update = {
@@ -86,7 +86,7 @@ class AccessTable:
 
     @staticmethod
     def _counting(urls: int, limits: Limits, numbers: Mapping[Span, int], standing: Usage | None) -> dict[str, Any]:
-        """The update that counts in the spans `numbers`, where the item is as in `standing`; None: without any."""
+        """The update that counts in the spans `numbers` if the item is as in `standing`; None means no counts yet."""
         sets, clauses = [], []
         values: dict[str, object] = {":urls": urls}
         for span in Span:

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage.calls import Parallel, member, serial, unavailable
 
-PART_BYTES = 8 * 1024 * 1024  # up to here one PutObject, above it a multipart upload in parts of this size
+PART_BYTES = 8 * 1024 * 1024  # up to this size one PutObject, above it a multipart upload in parts of this size
 DELETE_LIMIT = 1000  # keys in a DeleteObjects
 LINK_SECONDS = 60
 
@@ -24,20 +24,20 @@ log = logging.getLogger("fetch_queue.storage")
 
 
 def result_key(fetch_id: str, attempt: int) -> str:
-    """Where an attempt's result is kept: a worker that lost its lease never writes over its successor's.
+    """Where an attempt's result is stored: a worker that lost its lease never overwrites its successor's.
 
-    A link shows the key, and a fetch's id is a job's, perhaps another submitter's; so it is hashed.
+    It is hashed since a link shows the key, and a fetch's id is a job's id, perhaps another submitter's.
     """
     return f"results/{hashlib.sha256(fetch_id.encode()).hexdigest()[:32]}/{attempt}"
 
 
 def result_keys(fetch_id: str, attempts: int) -> list[str]:
-    """Where so many attempts of a fetch may have kept something: one whose end was lost left its bytes."""
+    """Where this many attempts of a fetch may have stored something: an attempt whose end was lost left its bytes."""
     return [result_key(fetch_id, attempt) for attempt in range(1, attempts + 1)]
 
 
 class Bucket:
-    """The results' bytes. Raises `Unavailable` where S3 does not answer."""
+    """The results' bytes. Raises `Unavailable` if S3 does not answer."""
 
     def __init__(self, client: Any, name: str, *, parallel: Parallel = serial) -> None:
         self._client = client
@@ -49,11 +49,11 @@ class Bucket:
         return Upload(self._client, self._name, key)
 
     def read(self, key: str) -> bytes | None:
-        """The whole of a small result; None where there is no such object."""
+        """A small result, whole; None if there is no such object."""
         with unavailable("reading a result"):
             try:
                 answer = self._client.get_object(Bucket=self._name, Key=key)
-                member(answer, "ContentLength")  # which the body checks itself by
+                member(answer, "ContentLength")  # the body checks itself against it
                 body: bytes = answer["Body"].read()
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") == "NoSuchKey":
@@ -62,7 +62,7 @@ class Bucket:
         return body
 
     def link(self, key: str, file_name: str) -> str:
-        """A URL that anybody may read the result with for `LINK_SECONDS`: as a download so called, never as a page."""
+        """A URL by which anybody can read the result for `LINK_SECONDS`: a download of this name, never a page."""
         with unavailable("signing a link"):
             url: str = self._client.generate_presigned_url(
                 "get_object",
@@ -78,7 +78,7 @@ class Bucket:
         return f"{scheme}://{rest.partition('/')[0]}"
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove results; one that is not there is no error."""
+        """Remove results; it is not an error if one is not there."""
         self._parallel(
             self._delete_chunk, [list(keys[at : at + DELETE_LIMIT]) for at in range(0, len(keys), DELETE_LIMIT)]
         )
@@ -92,7 +92,7 @@ class Bucket:
 
 
 def _attachment(file_name: str) -> str:
-    """A Content-Disposition for both kinds of readers: with the name in ASCII, and as it is (RFC 6266, 5)."""
+    """A Content-Disposition for old and new readers: with the name in ASCII, and as it is (RFC 6266, 5)."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", file_name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='')}"
 
@@ -100,7 +100,7 @@ def _attachment(file_name: str) -> str:
 class Upload:
     """One result on its way into the bucket: a sink for its bytes, which holds one part in memory.
 
-    A context manager: left without `complete`, it takes back what it sent.
+    A context manager: if it is left without `complete`, it withdraws what it sent.
     """
 
     def __init__(self, client: Any, bucket: str, key: str) -> None:
@@ -137,7 +137,7 @@ class Upload:
                 completed = self._client.complete_multipart_upload(
                     **self._where, UploadId=self._upload_id, MultipartUpload={"Parts": self._parts}
                 )
-            member(completed, "ETag")  # S3 says 200 before it begins
+            member(completed, "ETag")  # S3 answers 200 before it begins
         self._done = True
 
     def __enter__(self) -> Self:
@@ -152,7 +152,7 @@ class Upload:
             with unavailable("aborting a result"):
                 self._client.abort_multipart_upload(**self._where, UploadId=self._upload_id)
         except Unavailable:
-            # Lifecycle removes the parts after a day; the attempt's own end matters more.
+            # The lifecycle rule removes the parts after a day; the attempt's own outcome matters more.
             log.warning("the parts of an unfinished result stay until they expire", extra={"key": self._where["Key"]})
 
     def _send_part(self) -> None:

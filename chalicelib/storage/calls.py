@@ -1,5 +1,5 @@
-"""How calls to AWS are made: what the driver raises, or an answer lacks, becomes `Unavailable`, what a call left undone
-is sent again after a pause with jitter, and independent calls go out at the same time."""
+"""How calls to AWS are made: errors of the driver and incomplete answers become `Unavailable`, what a call left undone
+is sent again after a pause with jitter, and independent calls are made at the same time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 _REFUSED = "ConditionalCheckFailed"
 _CANCELLED = "TransactionCanceledException"
-# Codes of answers, and reasons for which a transaction is cancelled: nothing was written, or the same is being written.
+# Error codes, and reasons for cancelling a transaction: nothing was written, or the same is being written.
 _AGAIN = {
     "TransactionConflict",
     "TransactionInProgress",
@@ -41,7 +41,7 @@ _CUT = "IncompleteAnswer"  # an error code of our own
 
 
 class Parallel(Protocol):
-    """Applies a function to each of some values, at the same time where that is possible; results in order."""
+    """Applies a function to each value, at the same time if possible; the results are in order."""
 
     def __call__(self, function: Callable[[T], R], values: list[T], /) -> list[R]: ...
 
@@ -53,13 +53,13 @@ def serial(function: Callable[[T], R], values: list[T]) -> list[R]:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How to wait before the same is sent again: what a batch call left over, what a conflict stopped."""
+    """How to wait before something is sent again: what a batch call left over, or a conflict stopped."""
 
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
 
     def rounds(self) -> Iterator[int]:
-        """The numbers of the tries, with a pause before each but the first."""
+        """The numbers of the tries, with a pause before each except the first."""
         for number in range(_ROUNDS):
             if number:
                 self.sleep(_FIRST_PAUSE * 2 ** (number - 1) * (0.5 + self.jitter() / 2))
@@ -68,7 +68,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A condition did not hold; with the answer that says so."""
+    """A condition did not hold; contains the answer that says so."""
 
     answer: Any
 
@@ -77,8 +77,8 @@ class Refusal:
 def unavailable(operation: str, *, late: bool = False) -> Iterator[None]:
     """Turn the driver's errors into `Unavailable`, and log which call it was.
 
-    `late` is for a call that has no condition and is not repeated: unless AWS refused it or was not reached, it may be
-    carried out at any later moment.
+    `late` is for a call that has no condition and is not repeated: unless AWS refused it or was not reached, it may
+    still be carried out later.
     """
     try:
         yield
@@ -88,10 +88,10 @@ def unavailable(operation: str, *, late: bool = False) -> Iterator[None]:
 
 
 def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> R | Refusal:
-    """Make a write to the table, and give its answer; where a condition refused it, the refusal.
+    """Make a write to the table and return its answer, or the refusal if a condition refused it.
 
-    A conflict with another write of the same items is no refusal, nor is a throttle: the same is sent again. `write` is
-    given the token that a transaction is to bear. Raises `Unavailable`.
+    A conflict with another write of the same items is not a refusal, nor is a throttle: the same is sent again. `write`
+    gets the token for a transaction. Raises `Unavailable`.
     """
     token, sent = str(uuid.uuid4()), 0
     for _ in patience.rounds():
@@ -105,8 +105,8 @@ def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> 
                 if not why & _AGAIN:
                     raise
                 if _code(error) == _CANCELLED:
-                    token = str(uuid.uuid4())  # only here it is known that nothing was written under the old one
-                # The driver repeats a throttled call itself, after pauses of a second: here it counts as so many.
+                    token = str(uuid.uuid4())  # only here is it known that nothing was written with the old one
+                # The driver repeats a throttled call itself, after pauses of a second: here those count too.
                 sent += 1 + error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
         if sent >= _ROUNDS:
             break
@@ -116,13 +116,13 @@ def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> 
 def _is_over(error: Exception) -> bool:
     if isinstance(
         error, ClientError
-    ):  # after a server's error DynamoDB may have made a write all the same, or still make it
+    ):  # after a server error DynamoDB may still have made the write, or may make it later
         return error.response["ResponseMetadata"]["HTTPStatusCode"] < 500
     return isinstance(error, (ConnectTimeoutError, EndpointConnectionError))
 
 
 def _reasons(error: ClientError) -> set[str]:
-    """Why DynamoDB did not make a write, in a transaction or alone."""
+    """Why DynamoDB did not make a write, in a transaction or by itself."""
     if _code(error) == _CANCELLED:
         cancelled: Any = error.response
         return {reason.get("Code", "") for reason in cancelled.get("CancellationReasons", [])}
@@ -134,7 +134,7 @@ def _code(error: ClientError) -> str:
 
 
 def member(answer: Mapping[str, Any], name: str) -> Any:
-    """What every answer of a call has, by its documentation. Raises `Unavailable` where it is not there."""
+    """A member that every answer of a call has, by its documentation. Raises `Unavailable` if it is missing."""
     if name not in answer:
         log.warning("an AWS answer is incomplete", extra={"reason": f"it has no {name}"})
         raise Unavailable(f"an answer has no {name}")
@@ -142,23 +142,23 @@ def member(answer: Mapping[str, Any], name: str) -> Any:
 
 
 def refuse_cut_answers(client: Any) -> None:
-    """Let this client take an answer that did not come whole for a server's error, which the driver repeats.
+    """Make this client treat an incomplete answer as a server error, so that the driver repeats the call.
 
-    botocore switches off urllib3's check of lengths, and parses what is cut before its first byte as an answer without
-    members: as an item that is not there. Nor does its standard mode look at the checksum that DynamoDB sends.
+    botocore switches off urllib3's check of lengths, and parses an answer that is cut before its first byte as one
+    without members: as an item that is not there. Nor does its standard mode check the checksum that DynamoDB sends.
     """
-    # An exception at before-parse would reach the caller without a repeat; so it is done as botocore does it for an
-    # error that S3 sends under a 200: a 500 for the parser, and then for the retries.
+    # An exception at before-parse would reach the caller without a repeat. So this does what botocore does for an error
+    # that S3 sends with a 200: a 500 for the parser, and then for the retries.
     client.meta.events.register("before-parse.*.*", _refuse_if_cut)
     client.meta.events.register_first("needs-retry.*.*", _repeat_if_cut)
 
 
 def send_once(client: Any, operation: str) -> None:
-    """Keep the driver from repeating an operation of this client, unless AWS has said that it did not carry it out.
+    """Keep the driver from repeating an operation of this client, unless AWS says that it did not carry it out.
 
-    For a write without a condition: a first request that is carried out after its repeat undoes what was done between.
+    For a write without a condition: a first request carried out after its repeat would undo what was done in between.
     """
-    # The nearest to a number of attempts of the operation's own. The driver is asked after it, and not heard on a no.
+    # The closest thing to attempts per operation: this handler runs first, and its False overrules the driver.
     name = f"needs-retry.{client.meta.service_model.service_name}.{operation}"
     client.meta.events.register_first(name, _if_refused, unique_id="send-once")
 
@@ -182,13 +182,13 @@ def _repeat_if_cut(response: tuple[Any, dict[str, Any]] | None, **_: object) -> 
 
 
 def _fault(operation: Any, status: int, headers: Mapping[str, str], body: object) -> str:
-    """What shows that an answer did not come whole; nothing where it did, or where it is a stream yet to be read."""
+    """What shows that an answer is incomplete; empty if it is complete, or a stream that is yet to be read."""
     if not isinstance(body, bytes) or status in (204, 304) or operation.http.get("method") == "HEAD":
         return ""
     if "Transfer-Encoding" not in headers:  # urllib3 checks chunks itself
         length = headers.get("Content-Length")
         if length is None and not body and (status >= 300 or _answers_in_body(operation)):
-            return "there is no body, and no length that says there is none"  # nothing else shows a head that is cut
+            return "there is no body, and no length that says there is none"  # nothing else shows that a head was cut
         if length is not None and length != str(len(body)):
             return f"{len(body)} of {length} bytes came"
     checksum = headers.get("x-amz-crc32")

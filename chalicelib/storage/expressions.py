@@ -1,4 +1,4 @@
-"""The forms of a conditional write, as DynamoDB has them: names and values that its expressions use, and no others."""
+"""The forms of a conditional write in DynamoDB: only with the names and values that its expressions use."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _NAMES = {"#url": "url", "#status": "status", "#result": "result", "#error": "er
 
 
 def all_of(*clauses: str) -> str:
-    """A condition that holds where every clause does."""
+    """A condition that holds if every clause does."""
     return " AND ".join(clauses)
 
 
 def any_of(*clauses: str) -> str:
-    """A condition that holds where one clause does."""
+    """A condition that holds if any clause does."""
     return " OR ".join(clauses)
 
 
 def put(item: items.Item, condition: str, values: Mapping[str, object] | None = None) -> Operation:
-    """Put an item whole."""
+    """Put a whole item."""
     return {"Put": {"Item": item, **_expression("", condition, values or {})}}
 
 

@@ -1,4 +1,4 @@
-"""How entities are kept as DynamoDB items, and read back. Numbers are integers; what is None is not stored."""
+"""How entities are stored as DynamoDB items, and read back. Numbers are integers; None is not stored."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 from chalicelib.jobs.access import Counted, Span, Token, Usage
 from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError, Job, Mark, Result, Status
 
-VERSION = 1  # of what an item says, in its member `v`
+VERSION = 1  # of the format of items, in their member `v`
 
 Item = dict[str, Any]
 Entity = Job | Mark | Fetch | Claim | Batch | Token
 E = TypeVar("E", bound=Entity)
 
-# What the key of an item begins with, and which member of the entity follows.
+# What an item's key begins with, and the member of the entity that follows.
 _KEYS: dict[type[Any], tuple[str, str]] = {
     Job: ("JOB#", "id"),
     Mark: ("JOB#", "id"),
@@ -59,7 +59,7 @@ def quota_key(tenant: str) -> str:
 
 
 def encode(value: object) -> dict[str, Any]:
-    """One attribute value. boto3's own serializer gives Decimals back, and every number here is an integer."""
+    """One attribute value. boto3's own serializer returns Decimals, and every number here is an integer."""
     if isinstance(value, bool):
         return {"BOOL": value}
     if isinstance(value, int):
@@ -72,7 +72,7 @@ def encode(value: object) -> dict[str, Any]:
 
 
 def encode_item(values: Mapping[str, object]) -> Item:
-    """An item from plain values; None is left out."""
+    """An item from plain values, without those that are None."""
     return {name: encode(value) for name, value in values.items() if value is not None}
 
 
@@ -91,7 +91,7 @@ def _decode(value: dict[str, Any]) -> Any:
 
 
 def item_of(entity: Entity, sweep_at: int | None = None) -> Item:
-    """The item that an entity is kept as; a mark knows itself when it may be swept."""
+    """The item that an entity is stored as; a mark itself contains when it may be swept."""
     prefix, key = _KEYS[type(entity)]
     values = values_of(entity)
     values["pk"] = prefix + str(values.pop(key))
@@ -106,7 +106,7 @@ def batch_mark_item(batch: Batch, sweep_at: int) -> Item:
 
 
 def values_of(entity: object) -> dict[str, object]:
-    """An entity's members as plain values; what is as by default is left out."""
+    """An entity's members as plain values, without those that have their default."""
     values = {}
     kind: Any = type(entity)
     for name, default in _members(kind):
@@ -153,7 +153,7 @@ def _read(kind: type[E], item: Item) -> E:
 
 
 def _made(kind: Any, values: Mapping[str, Any]) -> Any:
-    """From plain values. A newer version's members are passed over: while it is deployed, both read what both write."""
+    """From plain values. A newer version's members are ignored: while it is deployed, both read what both write."""
     return kind(
         **{
             name: _READERS[name](values[name]) if name in _READERS else values[name]
@@ -169,7 +169,7 @@ def _members(kind: Any) -> list[tuple[str, object]]:
     return [(member.name, member.default) for member in dataclasses.fields(kind)]
 
 
-# How a member is read that is kept as something else, whatever it is a member of.
+# How to read a member that is stored as something else, whatever entity it belongs to.
 _READERS: dict[str, Callable[[Any], object]] = {
     "status": Status,
     "type": ErrorType,
@@ -179,7 +179,7 @@ _READERS: dict[str, Callable[[Any], object]] = {
 
 
 def as_usage(item: Item) -> Usage | None:
-    """What a quota's item has counted; None where nothing was counted yet."""
+    """The counts in a quota's item; None if nothing was counted yet."""
     v = decode_item(item)
     if Span.MINUTE not in v:
         return None
@@ -187,6 +187,6 @@ def as_usage(item: Item) -> Usage | None:
 
 
 def as_limits(item: Item) -> dict[Span, int]:
-    """The limits of its own that a tenant has in its quota's item."""
+    """A tenant's own limits in its quota's item."""
     v = decode_item(item)
     return {span: v[f"{span}_limit"] for span in Span if f"{span}_limit" in v}

@@ -1,4 +1,4 @@
-"""The protocol: every conditional write that the service makes, each clause of its condition by name.
+"""The protocol: every conditional write of the service, with each clause of its condition by name.
 
       submit            start                 finish
     --------> JOB free --------> FETCH running --------> succeeded | failed
@@ -12,8 +12,8 @@
       delete, shared         JOB tied -> mark,                FETCH jobs - k
       delete, last           JOB tied -> mark with the fetch, FETCH gone; then results and claim go, the mark is bare
 
-A write that names several items is one transaction: all of its conditions hold
-and all of it happens, or nothing does. docs/protocol.md tells for each clause
+A write of several items is one transaction: either all of its conditions hold
+and all of it happens, or nothing does. docs/protocol.md says for each clause
 what goes wrong without it.
 """
 
@@ -68,7 +68,7 @@ def submit_batch(batch: Batch, terms: Terms) -> Write:
 
 
 def take_over_batch(batch: Batch, *, now: int) -> Write:
-    """Go on, with the lease and as the holder that `batch` has, where a handler ended before the batch was accepted."""
+    """Continue, with the lease and as the holder in `batch`, after a handler ended before the batch was accepted."""
     return [
         update(
             items.batch_key(batch.id),
@@ -80,7 +80,7 @@ def take_over_batch(batch: Batch, *, now: int) -> Write:
 
 
 def release_batch(batch: Batch, *, now: int) -> Write:
-    """End the lease of a handler that writes no more: whoever repeats its request need not wait."""
+    """End the lease of a handler that writes nothing more, so that a repeat of its request need not wait."""
     return [
         update(
             items.batch_key(batch.id),
@@ -92,7 +92,7 @@ def release_batch(batch: Batch, *, now: int) -> Write:
 
 
 def accept_batch(batch: Batch) -> Write:
-    """Say that every row and message of the batch is durable."""
+    """Record that every row and message of the batch is durable."""
     return [
         update(
             items.batch_key(batch.id),
@@ -107,7 +107,7 @@ def accept_batch(batch: Batch) -> Write:
 
 
 def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
-    """Link the job to its own fetch, begin its first attempt, claim the URL."""
+    """Link the job to its own fetch, begin the first attempt, claim the URL."""
     fetch = Fetch(
         id=job.id,
         url=job.url,
@@ -133,7 +133,7 @@ def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
 
 
 def join(job: Job, fetch_id: str, terms: Terms) -> Write:
-    """Link the job to a standing fetch and count it."""
+    """Link the job to an existing fetch and count it there."""
     return [
         _link(job, fetch_id),
         update(
@@ -170,7 +170,7 @@ def give_up(fetch: Fetch, error: FetchError, *, now: int) -> Write:
 
 
 def finish(fetch_id: str, attempt: int, result: Result, *, now: int) -> Write:
-    """End the attempt that this worker holds with a result."""
+    """End the attempt that this worker holds, and the fetch, with a result."""
     return [
         update(
             items.fetch_key(fetch_id),
@@ -206,7 +206,7 @@ def retry(fetch_id: str, attempt: int, *, until: int) -> Write:
 
 
 def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Write:
-    """Give a job that never started a fetch that failed, without a claim: dead letters only."""
+    """Give a job that never started a failed fetch, without a claim: only for dead letters."""
     fetch = Fetch(
         id=job.id,
         url=job.url,
@@ -231,7 +231,7 @@ def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Wr
 
 
 def delete_unlinked(job: Job, terms: Terms) -> Write:
-    """Turn a job that no fetch has into its mark."""
+    """Turn a job without a fetch into its mark."""
     return [put(items.item_of(mark_of(job, terms)), all_of(JOB_LIVES, JOB_UNLINKED))]
 
 
@@ -261,7 +261,7 @@ def delete_last(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
 
 
 def delete_claim(url_key: str, fetch_id: str) -> Write:
-    """Remove the claim of a deleted fetch, unless a younger fetch has it by now."""
+    """Remove the claim of a deleted fetch, unless a newer fetch has it by now."""
     return [delete(items.claim_key(url_key), CLAIM_OF_FETCH, {":fetch": fetch_id})]
 
 

@@ -1,4 +1,4 @@
-"""The SQS queue: messages that ask for a fetch, sent by the API, read and left by the job runner."""
+"""The SQS queue: messages that ask for a fetch; the API sends them, the job runner reads and leaves them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
 
 SEND_LIMIT = 10  # messages in a SendMessageBatch
 MAX_VISIBILITY_SECONDS = 43200  # SQS allows no more, counted from when the message was received
-LONGEST_LEAVE_SECONDS = MAX_VISIBILITY_SECONDS - 960  # which may be as long ago as an invocation takes, and a minute
+LONGEST_LEAVE_SECONDS = MAX_VISIBILITY_SECONDS - 960  # since receipt an invocation may have passed, and a minute more
 
 _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a worker is asked for. The base of one class for each kind; their members are strings."""
+    """A request to a worker. The base class of all kinds of messages; their members are strings."""
 
     kind: ClassVar[str]
 
     def ids(self) -> dict[str, str]:
-        """What the log calls it by: all that it says, unless its kind has less to say."""
+        """The ids to log: all its members, unless a kind chooses fewer."""
         return asdict(self)
 
     def body(self) -> str:
@@ -34,7 +34,7 @@ class Message:
 
     @staticmethod
     def parse(body: str) -> Message | None:
-        """The message of a text; None for one that is not ours. What a newer version says besides is passed over."""
+        """The message in a text; None for one that is not ours. Further members of a newer version are ignored."""
         try:
             match json.loads(body):
                 case {"v": 1, "kind": str(kind), **members} if kind in KINDS:
@@ -48,7 +48,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class FetchMessage(Message):
-    """Asks for the fetch that leads a job. It carries no time and no URL: the rows have them."""
+    """Asks for the fetch of a job. It contains no time and no URL: the rows have them."""
 
     kind: ClassVar[str] = "fetch"
 
@@ -56,7 +56,7 @@ class FetchMessage(Message):
     url_key: str
 
     def ids(self) -> dict[str, str]:
-        """The job's."""
+        """The job's id."""
         return {"job_id": self.job_id}
 
 
@@ -64,7 +64,7 @@ KINDS: dict[str, type[Message]] = {kind.kind: kind for kind in (FetchMessage,)}
 
 
 class Queue:
-    """The jobs' queue, or its dead-letter queue. Raises `Unavailable` where SQS does not answer."""
+    """The jobs' queue, or its dead-letter queue. Raises `Unavailable` if SQS does not answer."""
 
     def __init__(self, client: Any, url: str, *, parallel: Parallel = serial, patience: Patience | None = None) -> None:
         self._client = client
@@ -79,9 +79,9 @@ class Queue:
         )
 
     def leave(self, receipt_handle: str, seconds: float) -> None:
-        """Let a message that was received come back after so long: in whole seconds, up, at least one.
+        """Let a received message come back after this long: rounded up to whole seconds, at least one.
 
-        At most LONGEST_LEAVE_SECONDS: SQS refuses what goes beyond its limit, and the message would come back at once.
+        At most LONGEST_LEAVE_SECONDS: SQS refuses more than its limit, and the message would come back at once.
         """
         visibility = min(max(math.ceil(seconds), 1), LONGEST_LEAVE_SECONDS)
         with unavailable("leaving a message"):
@@ -94,7 +94,7 @@ class Queue:
         for _ in self._patience.rounds():
             with unavailable("sending messages"):
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-            # Entries can fail although the call as a whole succeeds. Durable is what the answer says is.
+            # Entries can fail although the call as a whole succeeds. Only those listed as successful are durable.
             sent = {entry.get("Id") for entry in answer.get("Successful", [])}
             entries = [entry for entry in entries if entry["Id"] not in sent]
             if not entries:

@@ -1,6 +1,6 @@
-"""Jobs, fetches, claims and batches in the DynamoDB table: what can be read of them, and what can be done with them.
+"""Jobs, fetches, claims and batches in the DynamoDB table: how they are read, and what can be done with them.
 
-Each verb is a write of `protocol`; it returns False where a condition refused it, and then nothing has changed.
+Each verb is a write of `protocol`; it returns False if a condition refused it, and then nothing has changed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from chalicelib.storage.expressions import TRANSACTION_LIMIT, Write
 from chalicelib.storage.rows import Rows
 from chalicelib.storage.terms import Terms
 
-START_LIMIT = TRANSACTION_LIMIT // 3  # jobs that one transaction starts: job, fetch and claim of each
+START_LIMIT = TRANSACTION_LIMIT // 3  # jobs that one transaction can start: job, fetch and claim of each
 
 
 @dataclass(frozen=True, slots=True)
 class Departed:
-    """Jobs that have become marks, and those of the marks that name what is still to be removed."""
+    """Jobs that have become marks, and the marks among them that name what is still to be removed."""
 
     jobs: list[Job]
     marks: list[Mark]
 
 
 class Table:
-    """Jobs, marks, batches, claims and fetches. Raises `Unavailable` where DynamoDB does not answer."""
+    """Jobs, marks, batches, claims and fetches. Raises `Unavailable` if DynamoDB does not answer."""
 
     def __init__(
         self, client: Any, name: str, terms: Terms, *, parallel: Parallel = serial, patience: Patience | None = None
@@ -40,13 +40,13 @@ class Table:
 
     @property
     def rules(self) -> Rules:
-        """What the decisions go by."""
+        """The rules that decisions follow."""
         return self._terms.rules
 
     # Reading
 
     def job(self, job_id: str, *, tenant: str | None = None) -> Job | Mark | None:
-        """The job, or its mark. To a tenant another's is not there, and nothing more of it is looked at."""
+        """The job, or its mark. With a tenant, another tenant's job counts as absent, and is not looked at further."""
         item = self._rows.get(items.job_key(job_id))
         return None if item is None or _is_anothers(item, tenant) else items.as_job(item)
 
@@ -56,7 +56,7 @@ class Table:
         return None if item is None else _fetch(item, now)
 
     def batch(self, batch_id: str, *, tenant: str | None = None) -> Batch | Mark | None:
-        """The batch, or the mark of a deleted one. To a tenant another's is not there, as with `job`."""
+        """The batch, or the mark of a deleted one. Another tenant's counts as absent, as with `job`."""
         item = self._rows.get(items.batch_key(batch_id))
         return None if item is None or _is_anothers(item, tenant) else items.as_batch(item)
 
@@ -73,16 +73,16 @@ class Table:
         return {fetch.id: fetch for fetch in fetches if fetch is not None}
 
     def seen(self, messages: Sequence[tuple[str, str]], *, now: int) -> list[Seen]:
-        """What the runner decides by at its first look, for each message's job id and url_key: one request.
+        """What the runner needs for its first decision, for each message's job id and url_key: one request.
 
-        No fetch is among it. Where a job has one, it is linked, or a mark by now, which asks for another look.
+        It contains no fetches. A job that has one is linked, or a mark by now, and that requires another look.
         """
         keys = [key for job_id, url_key in messages for key in (items.job_key(job_id), items.claim_key(url_key))]
         found = self._rows.read(keys)
         return [self._seen(found, job_id, url_key, now) for job_id, url_key in messages]
 
     def seen_again(self, job_id: str, url_key: str, claimed_id: str | None, *, now: int) -> Seen:
-        """What the runner decides by at a further look: with the own fetch, and that which the claim named before."""
+        """What the runner needs for a later decision: also the own fetch, and the fetch that the claim named before."""
         fetch_ids = [job_id] if claimed_id is None else [job_id, claimed_id]
         found = self._rows.read([items.job_key(job_id), items.claim_key(url_key), *map(items.fetch_key, fetch_ids)])
         fetches = [found.get(items.fetch_key(fetch_id)) for fetch_id in fetch_ids]
@@ -95,7 +95,7 @@ class Table:
         claim_item = found.get(items.claim_key(url_key))
         job = None if job_item is None else items.as_job(job_item)
         return Seen(
-            # Of another URL it is a later job with the same Idempotency-Key, which has a message of its own.
+            # With another URL it is a later job with the same Idempotency-Key, which has its own message.
             job=job if isinstance(job, Job) and job.url_key == url_key else None,
             deleted=isinstance(job, Mark) and not is_over(job, now=now, rules=self._terms.rules),
             claim=None if claim_item is None else items.as_claim(claim_item),
@@ -109,11 +109,11 @@ class Table:
         return self._rows.write(protocol.submit_job(job, self._terms))
 
     def submit_batch(self, batch: Batch) -> bool:
-        """Put a batch for the first time, under the lease that it has."""
+        """Put a batch for the first time, with its lease."""
         return self._rows.write(protocol.submit_batch(batch, self._terms))
 
     def take_over_batch(self, batch: Batch, *, now: int) -> bool:
-        """Go on with a batch whose lease is over, as its new holder."""
+        """Continue with a batch whose lease is over, as its new holder."""
         return self._rows.write(protocol.take_over_batch(batch, now=now))
 
     def release_batch(self, batch: Batch, *, now: int) -> bool:
@@ -121,29 +121,29 @@ class Table:
         return self._rows.write(protocol.release_batch(batch, now=now))
 
     def accept_batch(self, batch: Batch) -> bool:
-        """Say that every row and message of the batch is durable."""
+        """Record that every row and message of the batch is durable."""
         return self._rows.write(protocol.accept_batch(batch))
 
     def put_jobs(self, jobs: Sequence[Job]) -> None:
         """Put the rows of a batch, unconditionally: its lease makes this handler the only writer.
 
-        The driver must not be another: a row that is written late would fall on one that the runner has linked by then.
+        The driver must not repeat it: a row written late would overwrite one that the runner has linked by then.
         """
         self._rows.put_all([items.item_of(job, self._terms.sweep_at(job.submitted_at)) for job in jobs])
 
     # Running
 
     def start(self, job: Job, *, now: int, dead: str | None = None) -> bool:
-        """Begin the job's own fetch and claim the URL, in the place of a dead fetch if that is named."""
+        """Begin the job's own fetch and claim the URL, replacing the claim of a dead fetch if one is named."""
         return self._rows.write(protocol.start(job, now=now, terms=self._terms, dead=dead))
 
     def start_all(self, jobs: Sequence[Job], *, now: int) -> bool:
-        """Start all of these jobs or none, in one transaction: START_LIMIT at most."""
+        """Start all of these jobs or none, in one transaction: at most START_LIMIT."""
         starts = [protocol.start(job, now=now, terms=self._terms, dead=None) for job in jobs]
         return self._rows.write([operation for start in starts for operation in start])
 
     def join(self, job: Job, fetch_id: str) -> bool:
-        """Let the job share a standing fetch."""
+        """Let the job share an existing fetch."""
         return self._rows.write(protocol.join(job, fetch_id, self._terms))
 
     def resume(self, fetch: Fetch, *, now: int) -> bool:
@@ -173,9 +173,9 @@ class Table:
     # Deleting
 
     def leave(self, departures: Iterable[Departure], *, alone: bool = False) -> list[Departed]:
-        """Let jobs leave their fetches, several departures to a transaction unless each is to be made alone.
+        """Let jobs leave their fetches, several departures per transaction unless each is to be made `alone`.
 
-        Returns those that were made; of a departure with more jobs than a transaction takes the first ones leave.
+        Returns those that were made; if a departure has more jobs than fit into a transaction, the first ones leave.
         """
         limit = 1 if alone else TRANSACTION_LIMIT
         groups = list(_packed(map(self._plan, departures), limit=limit))
@@ -184,10 +184,10 @@ class Table:
         return [plan.departed for group, was_made in zip(groups, made, strict=True) if was_made for plan in group]
 
     def remove_claims(self, marks: Sequence[Mark]) -> list[Mark]:
-        """Remove the claims of the fetches that these marks name, unless younger fetches have them by now.
+        """Remove the claims of the fetches that these marks name, unless newer fetches have them by now.
 
-        Returns the marks whose claims are gone: where calls fail those of the others are still tried, for a repeat that
-        had all to do again would never end where there are many.
+        Returns the marks whose claims are gone. If some calls fail, the others are still tried: with many claims, a
+        repeat that had to do all of them again might never finish.
         """
         claims = sorted({(mark.url_key, mark.fetch_id) for mark in marks if mark.url_key and mark.fetch_id})
         removed = self._rows.each(self._remove_claim, claims)
@@ -198,7 +198,7 @@ class Table:
         return claim
 
     def put_bare_marks(self, marks: Sequence[Mark]) -> None:
-        """Say of deleted jobs that nothing of them is left to remove.
+        """Record that nothing of these deleted jobs is left to remove.
 
         Unconditional: only a delete writes to a mark, and each writes the same.
         """
@@ -206,7 +206,7 @@ class Table:
         self._rows.put_all([items.item_of(mark) for mark in bare])
 
     def delete_batch(self, batch: Batch) -> bool:
-        """Turn a batch whose jobs are deleted into its mark."""
+        """Turn a batch into its mark, after its jobs were deleted."""
         return self._rows.write(protocol.delete_batch(batch, self._terms))
 
     def _plan(self, departure: Departure) -> _Plan:

@@ -1,4 +1,4 @@
-"""What the writes go by: the rules, and how long an item is kept."""
+"""What the writes depend on: the rules, and how long an item is kept."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ class Terms:
     lease: int
 
     def sweep_at(self, submitted_at: int) -> int:
-        """When an item may be swept, in seconds: a sharer is at most one window younger than who started the fetch."""
+        """When an item may be swept, in seconds: a sharer is at most one window newer than the fetch's own job."""
         return -(-(submitted_at + self.rules.retention + self.rules.window) // 1000)
