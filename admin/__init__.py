@@ -1,1 +1,1 @@
-"""The operator's command line for access control: tokens and quotas. Nothing of it ships to Lambda."""
+"""The operator's command line for access control: tokens and quotas. None of it ships to Lambda."""

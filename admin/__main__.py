@@ -35,7 +35,7 @@ def main(
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     random_hex: Callable[[int], str] = secrets.token_hex,
 ) -> None:
-    """Do one command; what is wrong or refused is said in one line, with status 1."""
+    """Carry out one command; what is wrong or refused is reported in one line, with status 1."""
     logging.getLogger("fetch_queue").addHandler(logging.NullHandler())  # what is wrong is said in a line, and once
     try:
         typed = arguments.parser().parse_args(given)
@@ -77,7 +77,7 @@ class Command:
     quotas: Quotas
 
     def token_create(self, typed: Namespace) -> None:
-        """The token alone on standard output, so that a shell can take it; all else beside it."""
+        """Only the token on standard output, so that a shell can take it; everything else on standard error."""
         token, text = self.tokens.create(
             name=typed.name, tenant=typed.tenant, expires_at=self._expires_at(typed.expires_days)
         )
@@ -96,7 +96,7 @@ class Command:
         print("\n".join(lines), file=sys.stderr)
 
     def token_list(self, typed: Namespace) -> None:
-        """A table, or JSON. Tenants are shown where there are any."""
+        """A table, or JSON. Tenants are shown if there are any."""
         tokens = self.tokens.all()
         tenants = any(token.tenant != LOCAL_TENANT for token in tokens)
         if typed.json:

@@ -19,7 +19,7 @@ MOST_URLS = 1_000_000_000
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises AdminError for what it cannot take, instead of ending the process with a page of usage."""
+    """Raises AdminError for invalid arguments, instead of ending the process with a page of usage."""
 
     def error(self, message: str) -> NoReturn:
         """Say it in a line."""
@@ -130,7 +130,7 @@ def tenant(text: str) -> str:
 
 
 def token_id(text: str) -> str:
-    """A token's id. Who pastes a whole token does not get it shown again."""
+    """A token's id. A whole token pasted by mistake is not shown again."""
     if access.token_id(access.token_text(text, "0" * 2 * SECRET_BYTES)) != text:
         raise ArgumentTypeError("must be the 12 hexadecimal digits that come after fq_ in the token")
     return text

@@ -15,7 +15,7 @@ from chalicelib.storage.rows import Rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What a tenant may submit where it is not what everybody may, and what it has submitted."""
+    """A tenant's own limits, where they differ from the default, and what it has submitted."""
 
     limits: Limits
     usage: Usage | None  # None: nothing was ever counted
@@ -28,13 +28,13 @@ class Quota:
 
 
 class Quotas:
-    """The quotas in a table. Raises AdminError where DynamoDB refuses or does not answer."""
+    """The quotas in a table. Raises AdminError if DynamoDB refuses or does not answer."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
     def quota(self, tenant: str) -> Quota:
-        """A tenant's quota; an empty one where it has none."""
+        """A tenant's quota; an empty one if it has none."""
         with one_line("reading the quota"):
             return _as_quota(self._rows.get(items.quota_key(tenant)) or {})
 

@@ -1,4 +1,4 @@
-"""Which table a stage has, and a client for it: on this machine the emulator's, else that of the deployed stack."""
+"""A stage's table, and a client for it: on this machine the emulator's, else the deployed stack's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OpenedStage:
 
 @contextmanager
 def opened(stage: str) -> Iterator[OpenedStage]:
-    """The place of a stage, for a while. Raises AdminError where there is none, or it cannot be reached."""
+    """The place of a stage, for a while. Raises AdminError if there is none, or it cannot be reached."""
     if stage not in STAGES:
         raise AdminError(f"no such stage: {stage!r}; use one of: {', '.join(STAGES)}")
     if stage != DEV:
@@ -55,7 +55,7 @@ def of_dev(given: Mapping[str, str]) -> tuple[dict[str, str], str]:
     """The environment of a process of stage dev, and the API's URL. Nothing of a person's own AWS configuration is
     left in it.
 
-    Raises AdminError when EMULATOR_PORT or PORT is no port.
+    Raises AdminError if EMULATOR_PORT or PORT is not a port.
     """
     config = json.loads((CHALICE / "config.json").read_text(encoding="utf-8"))
     listed: dict[str, str] = config["stages"][DEV]["environment_variables"]
@@ -83,7 +83,7 @@ def _deployed(stage: str) -> OpenedStage:
 
 
 def _rows(region: str | None, table_name: str) -> Rows:
-    """The rows of a table; its region is the environment's where none is given."""
+    """The rows of a table; its region is the environment's if none is given."""
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 5})
     with one_line("opening the table"):
         client = boto3.session.Session().client("dynamodb", region_name=region, config=config)

@@ -1,9 +1,9 @@
-"""Tokens made, listed, ended. What the API reads is `TOKEN#<id>`; beside it one item lists the ids, so that nothing is
-ever scanned:
+"""Tokens: created, listed, ended. The API reads `TOKEN#<id>`; one more item lists the ids, so that the table is never
+scanned:
 
     TOKENS           ids: of every token; it has room for some 25,000
 
-A token that has ended is kept for a while, for whoever wonders why it lets nobody in, and then swept.
+A token that has ended is kept for a while, so that its owner can find out why it no longer works, and then swept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNREVOKED = "attribute_not_exists(revoked_at)"
 
 
 class Tokens:
-    """The tokens in a table. Raises AdminError where DynamoDB refuses or does not answer."""
+    """The tokens in a table. Raises AdminError if DynamoDB refuses or does not answer."""
 
     def __init__(self, rows: Rows, *, clock: Callable[[], int], random_hex: Callable[[int], str]) -> None:
         """`random_hex` gives the hexadecimal digits of so many random bytes."""
@@ -38,7 +38,7 @@ class Tokens:
         self._random_hex = random_hex
 
     def create(self, *, name: str, tenant: str, expires_at: int | None) -> tuple[Token, str]:
-        """A new token: what is kept of it, and the token itself, which is kept nowhere."""
+        """A new token: what is stored of it, and the token itself, which is stored nowhere."""
         token_id = self._random_hex(ID_BYTES)
         text = access.token_text(token_id, self._random_hex(SECRET_BYTES))
         token = Token(
@@ -70,7 +70,7 @@ class Tokens:
         return sorted(tokens, key=lambda token: (token.created_at, token.id))
 
     def revoke(self, token_id: str) -> tuple[Token, bool]:
-        """End a token now; False where it was revoked before, and nothing was changed."""
+        """End a token now; False if it was already revoked, and nothing was changed."""
         now = self._clock()
         return self._update(token_id, "SET revoked_at = :at, sweep_at = :sweep", {":at": now, ":sweep": _sweep_at(now)})
 

@@ -1,1 +1,1 @@
-"""Development only: packages the service and deploys it by CloudFormation, with boto3 alone. Nothing of it ships."""
+"""Development only: packages the service and deploys it by CloudFormation, with only boto3. None of it ships."""

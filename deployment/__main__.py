@@ -15,7 +15,7 @@ say = functools.partial(print, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do one of the three; what is missing or refused is said in one line, with status 1."""
+    """Carry out one of the three; what is missing or refused is reported in one line, with status 1."""
     parser = argparse.ArgumentParser(prog="python -m deployment", description=__doc__)
     parser.add_argument("command", choices=("package", "deploy", "destroy"))
     parser.add_argument("--stage", required=True, help="the stage; its values are in .chalice/parameters-<stage>.json")

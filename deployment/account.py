@@ -1,4 +1,4 @@
-"""The AWS account that is deployed to: its clients, and what AWS refuses said in one line."""
+"""The AWS account that is deployed to: its clients, and AWS's refusals in one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Account:
 
 
 def connect() -> Account:
-    """The account of the usual AWS credentials and region. Raises DeploymentError when one is missing."""
+    """The account of the usual AWS credentials and region. Raises DeploymentError if one is missing."""
     with said_in_a_line("asking AWS who you are"):
         session = boto3.session.Session()
         region = session.region_name

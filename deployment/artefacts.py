@@ -46,14 +46,14 @@ def _there(ask: Callable[[], object]) -> bool:
 
 
 def _create(account: Account, bucket: str) -> None:
-    """Encrypted, as every new bucket is. Nothing in it expires: a rollback asks for the package before."""
-    # us-east-1 is the one region that must not be named.
+    """Encrypted, as every new bucket is. Nothing in it expires: a rollback needs the previous package."""
+    # us-east-1 is the only region that must not be named.
     where = {} if account.region == "us-east-1" else {"LocationConstraint": account.region}
     account.s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
 
 
 def _protect(account: Account, bucket: str) -> None:
-    """Private, and over TLS only. Before each upload, for an earlier one may have stopped half way."""
+    """Private, and only over TLS. Done before each upload, since an earlier one may have stopped half way."""
     account.s3.put_public_access_block(
         Bucket=bucket,
         PublicAccessBlockConfiguration={

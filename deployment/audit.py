@@ -1,7 +1,7 @@
 """`make audit`: asks OSV, a database of advisories, about every package that ships.
 
-It ends with status 1 where one is known to be vulnerable, and where the answer cannot be used. Where the database
-cannot be reached it says so and ends with 0: who works without a network is not held up.
+It ends with status 1 if one is known to be vulnerable, or if the answer cannot be used. If the database cannot be
+reached, it says so and ends with 0, so that work without a network is not held up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from deployment.dependencies import LOCK
 from deployment.lock import pins
 
-# How pip-audit ends where it got no answer: most often with the traceback of what requests raised.
+# How pip-audit ends if it got no answer: usually with the traceback of what requests raised.
 _UNREACHABLE = re.compile(
     r"^requests\.exceptions\.(ConnectionError|ConnectTimeout|ReadTimeout|ProxyError)\b|Could not connect to OSV",
     re.MULTILINE,
@@ -29,7 +29,7 @@ _UNREACHABLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of it: the exit status, and the lines that say it."""
+    """The outcome: the exit status, and the lines to print."""
 
     status: int
     lines: list[str]

@@ -1,4 +1,4 @@
-"""What a person asks for: deploy and destroy. Each says what it does, line by line."""
+"""The commands deploy and destroy. Each reports what it does, line by line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def deploy(
 ) -> dict[str, str]:
     """Package the service and bring the stage's stack to it; returns the stack's outputs.
 
-    Nothing is uploaded before the stage's values hold together. The stack's `name`, `overrides` of its parameters, a
+    Nothing is uploaded before the stage's values are consistent. The stack's `name`, `overrides` of its parameters, a
     package that was `made` before, and what an emulator wants `adapt`ed in the template are for tests.
     Raises DeploymentError.
     """
@@ -70,7 +70,7 @@ def destroy(stage: str, report: Report, *, name: str | None = None, pause_second
 
 
 def template_text(template: Template, archive_url: str, values: Mapping[str, str]) -> str:
-    """The template, with the functions' code at the URL. Raises DeploymentError when it is too long to be sent."""
+    """The template, with the functions' code at the URL. Raises DeploymentError if it is too long to be sent."""
     # API Gateway serves what was deployed last, and SAM deploys anew only where the definition's text has changed, not
     # where a parameter in it has.
     info = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["info"]

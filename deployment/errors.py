@@ -1,4 +1,4 @@
-"""What ends a command of the deployment: a sentence for the person who typed it."""
+"""The error that ends a deployment command: a sentence for the person who typed it."""
 
 
 class DeploymentError(Exception):

@@ -1,5 +1,5 @@
 """Makes the package: Chalice's template; its zip of our code, rewritten with the packages that ship so that the same
-code gives the same name; and the bill of what is in it.
+code gives the same name; and the bill of materials.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Package:
 def package(stage: str, out: Path = OUT, lock: Path = LOCK) -> Package:
     """Package the service for a stage into the folder `out`, whose former content goes.
 
-    Raises DeploymentError when the stage is unknown, a package is not the one that is listed, or Chalice cannot do it.
+    Raises DeploymentError if the stage is unknown, a package is not the listed one, or Chalice fails.
     """
     file_of(stage)
     with tempfile.TemporaryDirectory(prefix="fetch-queue-") as folder:
@@ -73,7 +73,7 @@ def package(stage: str, out: Path = OUT, lock: Path = LOCK) -> Package:
 
 
 def _copy_ours(project: Path) -> None:
-    """What Chalice is to package. Not requirements.txt: it would fetch what that names, and compare no hash."""
+    """What Chalice must package. Not requirements.txt: it would fetch what that names without comparing hashes."""
     shutil.copytree(PROJECT / "chalicelib", project / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(CHALICE, project / CHALICE.name, ignore=shutil.ignore_patterns("deploy*"))
     shutil.copyfile(PROJECT / "app.py", project / "app.py")
@@ -111,7 +111,7 @@ def _rewrite(source: Path, wheels: Sequence[Wheel], target: Path) -> str:
 def _contents(given: zipfile.ZipFile, wheels: Sequence[Wheel]) -> dict[str, Callable[[], bytes]]:
     """Each file by its name: ours as Chalice zipped it, all others from wheels that were held against the list.
 
-    Of the runtime's wheel that are the files that Chalice has put into the zip from what is installed here.
+    From the runtime's wheel only the files that Chalice has put into the zip from what is installed here.
     """
     zipped = {name for name in given.namelist() if not name.endswith("/")}
     found: dict[str, Callable[[], bytes]] = {

@@ -33,7 +33,7 @@ _VISIBILITY_FACTOR = (
 def of_stage(stage: str, overrides: Mapping[str, str] | None = None, directory: Path = CHALICE) -> dict[str, str]:
     """The stack's parameters for a stage, complete. `overrides` come last, and may name the Stage.
 
-    Raises DeploymentError when the stage is unknown, or a value is, or breaks a rule.
+    Raises DeploymentError if the stage or a value is unknown, or a value breaks a rule.
     """
     file = file_of(stage, directory)
     declared = json.loads((CHALICE / "resources.json").read_text(encoding="utf-8"))["Parameters"]
@@ -56,7 +56,7 @@ def of_stage(stage: str, overrides: Mapping[str, str] | None = None, directory: 
 
 
 def file_of(stage: str, directory: Path = CHALICE) -> Path:
-    """The file of a stage's values. Raises DeploymentError for a stage that is none, or is this machine."""
+    """The file of a stage's values. Raises DeploymentError for a stage that does not exist, or is this machine."""
     if stage == DEV:
         raise DeploymentError("stage dev is this machine: make run. To deploy: make deploy STAGE=prod")
     file = directory / f"parameters-{stage}.json"
@@ -97,7 +97,7 @@ def _settings(values: Mapping[str, str]) -> tuple[Settings, list[str]]:
 
 
 def _limits(parameters: Mapping[str, str], declared: Mapping[str, Any]) -> list[str]:
-    """What CloudFormation would refuse, said before it is asked."""
+    """What CloudFormation would refuse, reported before it is asked."""
     broken = []
     for name, body in declared.items():
         text = parameters[name]

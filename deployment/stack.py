@@ -28,7 +28,7 @@ def name_of(stage: str) -> str:
 
 @dataclass
 class Stack:
-    """One stack, and the events of it that were told already."""
+    """One stack, and those of its events that were already reported."""
 
     account: Account
     name: str
@@ -37,9 +37,9 @@ class Stack:
     told: set[str] = field(default_factory=set)
 
     def deploy(self, template: str, parameters: Mapping[str, str]) -> bool:
-        """Make the stack what the template says; False where it is so already.
+        """Bring the stack to what the template says; False if it already is.
 
-        Raises DeploymentError with the reasons when it could not be done.
+        Raises DeploymentError with the reasons if it could not be done.
         """
         with said_in_a_line(f"deploying the stack {self.name}"):
             status = self.status
@@ -60,7 +60,7 @@ class Stack:
         return True
 
     def destroy(self) -> bool:
-        """Remove the stack; False where there is none. Raises DeploymentError when it could not be removed."""
+        """Remove the stack; False if there is none. Raises DeploymentError if it could not be removed."""
         with said_in_a_line(f"removing the stack {self.name}"):
             if self.status is None:
                 return False
@@ -69,13 +69,13 @@ class Stack:
 
     @property
     def status(self) -> str | None:
-        """CloudFormation's word for its state; None where there is no such stack."""
+        """CloudFormation's word for its state; None if there is no such stack."""
         found = self._describe(self.name)
         return None if found is None or found["StackStatus"] == "DELETE_COMPLETE" else str(found["StackStatus"])
 
     @property
     def outputs(self) -> dict[str, str]:
-        """What the template gives out."""
+        """The stack's outputs."""
         with said_in_a_line(f"reading the outputs of {self.name}"):
             found = self._describe(self.name) or {}
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
@@ -90,7 +90,7 @@ class Stack:
         return found
 
     def _propose(self, template: str, parameters: Mapping[str, str], kind: str) -> str | None:
-        """Make a change set and wait until it can be executed; None where it would change nothing."""
+        """Make a change set and wait until it can be executed; None if it would change nothing."""
         cloudformation = self.account.cloudformation
         declared = json.loads(template)["Parameters"]
         change_set = cloudformation.create_change_set(
@@ -132,7 +132,7 @@ class Stack:
             raise DeploymentError(f"the stack {self.name} could not be removed ({ended}); the reasons are above")
 
     def _watch(self, identity: str) -> str:
-        """Report events as they come, until the stack has come to rest; returns its status."""
+        """Report events as they come, until the stack is no longer in progress; returns its status."""
         while True:
             found = self._describe(identity)
             for event in self._events(identity):
@@ -144,12 +144,12 @@ class Stack:
             time.sleep(self.pause_seconds)
 
     def _remember(self) -> None:
-        """What has happened before is no news."""
+        """Do not report what happened before."""
         for _ in self._events(self.name):
             pass
 
     def _events(self, identity: str) -> Iterator[dict[str, Any]]:
-        """Events that were not told yet, the oldest first."""
+        """Events that were not reported yet, the oldest first."""
         pages = self.account.cloudformation.get_paginator("describe_stack_events").paginate(StackName=identity)
         try:
             events = [event for page in pages for event in page["StackEvents"]]

@@ -33,7 +33,7 @@ def main() -> None:
     else:
         listener = socket.socket(fileno=arguments.descriptor)
 
-    import app  # here, not above: it reads the environment that was judged just now
+    import app  # here, not above: it reads the environment that was just checked
     from chalicelib import wiring
 
     wiring.api()  # clients must not be made by several threads at once, and on Lambda never are
@@ -59,9 +59,9 @@ def main() -> None:
 
 
 def _end_as_lambda_would(sentence: str) -> None:
-    """End the process, which alone is sure to end what a request would still write; other requests are cut.
+    """End the process, since nothing else surely stops what a request would still write; other requests are cut.
 
-    On Lambda only the one invocation would go: each has a process there.
+    On Lambda only that invocation would end: each has its own process there.
     """
     with suppress(OSError):  # nobody may be listening
         print(

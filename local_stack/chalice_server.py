@@ -1,4 +1,4 @@
-"""The API's HTTP server: Chalice's local one, with what it does unlike API Gateway put right.
+"""The API's HTTP server: Chalice's local one, corrected where it differs from API Gateway.
 
 Everything that touches Chalice's insides is in this file; each override says what it is for (Chalice 1.34).
 """
@@ -25,7 +25,7 @@ from local_stack.sockets import BACKLOG
 
 MAX_BODY_BYTES = 10 * 1024 * 1024  # API Gateway's limit; the service's own, a smaller one, is the app's to enforce
 IDLE_SECONDS = 75  # how long a connection may wait for its next request
-RETRY_SECONDS = 5  # after what took too long, as a deployed stage's GatewayResponse says
+RETRY_SECONDS = 5  # after a timeout, as a deployed stage's GatewayResponse says
 
 _LAST_WORD_SECONDS = 1  # to send the answer to what took too long: what it still does must end soon
 
@@ -34,7 +34,7 @@ _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 
 
 class BadRequest(Exception):
-    """The request cannot be read; where its body ends is unknown, so the connection ends too."""
+    """The request cannot be read; it is unknown where its body ends, so the connection ends too."""
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
@@ -59,7 +59,7 @@ class Handler(local.ChaliceRequestHandler):
 
     def __init__(self, *arguments: Any, app_object: Chalice, config: Config) -> None:
         self.local_gateway = Gateway(app_object, config)
-        self._answered_without = threading.Event()  # the time was over
+        self._answered_without = threading.Event()  # the time was up
         BaseHTTPRequestHandler.__init__(self, *arguments)
 
     def __getattr__(self, name: str) -> Any:
@@ -93,7 +93,7 @@ class Handler(local.ChaliceRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _generic_handle
 
     def _invoke(self, body: bytes | None) -> Any:
-        """The app's answer; None where its time was over, and the request has been answered without it."""
+        """The app's answer; None if its time was up, and the request has been answered without it."""
         self.server.watch.begin(self._time_out)
         try:
             answer = self.local_gateway.handle_request(
@@ -108,7 +108,7 @@ class Handler(local.ChaliceRequestHandler):
         return None
 
     def _time_out(self) -> None:
-        """Answer in place of the app, and have it ended: on Lambda it would do nothing more."""
+        """Answer instead of the app, and have it ended: on Lambda it would do nothing more."""
         detail = f"There was no answer in time. Send the same request again in {RETRY_SECONDS} s; "
         detail += "with an Idempotency-Key nothing is done twice."
         self.connection.settimeout(_LAST_WORD_SECONDS)
@@ -123,7 +123,7 @@ class Handler(local.ChaliceRequestHandler):
             self.server.time_out(f"{self.command} {path} timed out after {self.server.watch.seconds:g} s")
 
     def _read_body(self) -> bytes | None:
-        """The request's body. Chalice's own handler raises on a bad Content-Length and takes chunks for no body."""
+        """The request's body. Chalice's own handler raises on a bad Content-Length and ignores a chunked body."""
         lengths = set(self.headers.get_all("Content-Length", []))
         if coding := self.headers.get("Transfer-Encoding"):
             if lengths or coding.strip().lower() != "chunked":
@@ -280,7 +280,7 @@ def make(
     time_out: Callable[[str], object],
     log_requests: bool,
 ) -> Server:
-    """A server of `app`. What config.json lists for stage dev is not read: the environment is as it should be.
+    """A server of `app`. What config.json lists for stage dev is not read: the environment is already right.
 
     `time_out` is called with a sentence when a request outlives `function_seconds`, once it has been answered.
     """

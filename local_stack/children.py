@@ -12,7 +12,7 @@ from typing import IO
 
 PROJECT = Path(__file__).parent.parent
 
-_SHORT_LIFE_SECONDS = 5.0  # who dies younger than this is started again after a pause
+_SHORT_LIFE_SECONDS = 5.0  # a process that dies sooner than this is started again after a pause
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
 
@@ -25,7 +25,7 @@ def module(name: str, *arguments: str) -> list[str]:
 class Child:
     """One process. It holds the reading end of a pipe and ends when the writing end, which is ours, is closed.
 
-    It has a process group of its own, so that Ctrl-C in the terminal reaches the launcher alone.
+    It has a process group of its own, so that Ctrl-C in the terminal reaches only the launcher.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Child:
         return True
 
     def end(self, grace_seconds: float) -> None:
-        """Tell the process to end, wait for it, and kill it when it has not ended after `grace_seconds`."""
+        """Tell the process to end, wait for it, and kill it if it has not ended after `grace_seconds`."""
         end_all([self], grace_seconds)
 
     def _let_go(self) -> None:
@@ -105,7 +105,7 @@ class Child:
 
 
 def end_all(children: Sequence[Child], grace_seconds: float) -> None:
-    """`Child.end` for several at the same time: the grace is theirs together."""
+    """`Child.end` for several at the same time: they share the grace period."""
     deadline = time.monotonic() + grace_seconds
     for child in children:
         child._let_go()

@@ -26,7 +26,7 @@ _OF_A_JOB = ("id", "url", "status", "reused")  # what is shown of each job in a 
 
 
 class NotAsPromised(Exception):
-    """Something did not happen as the demo says that it does."""
+    """Something did not happen as the demo says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Runs the emulator, by the Python of the emulator's own environment, and ends with the launcher.
+"""Runs the emulator, with the Python of the emulator's own environment, and ends with the launcher.
 
-Nothing of the project can be imported in that environment: what is said twice is said here.
+Nothing of the project can be imported in that environment, so some code is repeated here.
 """
 
 import ipaddress
@@ -45,12 +45,12 @@ def _end_with_launcher() -> None:
 
 
 def guarded(app: Application) -> Application:
-    """The ASGI application, for this machine's programs alone.
+    """The ASGI application, only for this machine's programs.
 
-    The emulator heeds hardly any signature, so a web page could make it do anything: through a form or an image, by
-    its CORS, which lets in everybody, or by DNS rebinding. But a page cannot send a signature in the header where
-    programs send theirs: across origins a browser first asks whether it may, and that is refused. What is not signed
-    there is a presigned link to a result, which pages may follow too, or nothing.
+    The emulator hardly checks signatures, so a web page could make it do anything: through a form or an image, by its
+    CORS, which allows every origin, or by DNS rebinding. But a page cannot send a signature in the header where
+    programs send theirs: across origins a browser first asks for permission, and that is refused. A request without a
+    signature there must be a presigned link to a result, which pages may follow too, or it is refused.
     """
 
     async def guard(scope: Message, receive: Receive, send: Send) -> None:

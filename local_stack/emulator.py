@@ -30,7 +30,7 @@ _LAST_WORDS = 5  # lines of the emulator's log that are shown when it ends by it
 def install(report: Callable[[str], object], directory: Path = DIRECTORY) -> Path:
     """Make the emulator's environment, unless it is there already, and return its Python.
 
-    A stamp holds what was installed, so that a second call touches no package index. Raises StackError when this
+    A stamp holds what was installed, so that a second call touches no package index. Raises StackError if this
     machine lacks something.
     """
     python = directory / "bin" / "python"
@@ -76,8 +76,8 @@ class Emulator:
             "GATEWAY_PORT": str(port),
             "BIND_HOST": HOST,  # the default is every interface
             "MINISTACK_HOST": HOST,  # in the queues' URLs, which .chalice/config.json lists
-            "IOT_MTLS_ENABLED": "0",  # that listener takes no notice of BIND_HOST
-            "LOG_LEVEL": "WARNING",  # a line for each request would be half of its work
+            "IOT_MTLS_ENABLED": "0",  # that listener ignores BIND_HOST
+            "LOG_LEVEL": "WARNING",  # a log line for each request would be half of its work
             **({} if whole else {"GUARD": "1", "SERVICES": SERVICES}),
             **({"AUTH": "true"} if enforce else {}),
         }
@@ -87,7 +87,7 @@ class Emulator:
         self.child = Child("the emulator", command, environment, output=self._output)
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises StackError when it does not."""
+        """Start it and wait until it answers. Raises StackError if it does not."""
         self.child.start()
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
@@ -98,7 +98,7 @@ class Emulator:
         raise StackError(f"the emulator did not answer within {_START_SECONDS:g} s{self._last_words()}")
 
     def check(self) -> None:
-        """Raise StackError when it has ended: the data is gone, and with it what the stack was for."""
+        """Raise StackError if it has ended: its data is gone, so the stack is useless."""
         if (ended := self.child.ended) is not None:
             raise StackError(f"the emulator {ended}{self._last_words()}")
 

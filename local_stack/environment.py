@@ -24,8 +24,9 @@ _OURS = ("FUNCTION_ROLE", "TABLE_NAME", "QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "B
 def scrubbed(given: Mapping[str, str], endpoint_url: str) -> dict[str, str]:
     """`given` for a process that must reach the emulator at `endpoint_url` and nothing of AWS.
 
-    Every AWS_* goes, profiles, tokens and endpoints of single services included. The two files are set to nothing, for
-    `ignore_configured_endpoint_urls` in one of them would send clients to the real AWS in spite of AWS_ENDPOINT_URL.
+    Every AWS_* is removed, including profiles, tokens and endpoints of single services. The two files are set to
+    nothing: `ignore_configured_endpoint_urls` in one of them would send clients to the real AWS in spite of
+    AWS_ENDPOINT_URL.
     """
     kept = {name: value for name, value in given.items() if not name.startswith("AWS_") and name not in _OURS}
     loopback = f"{HOST},localhost"
@@ -48,7 +49,7 @@ def scrubbed(given: Mapping[str, str], endpoint_url: str) -> dict[str, str]:
 def number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
     """The whole number that variable `name` holds, or `default` where it is unset or empty.
 
-    Raises StackError when it is no number, or more than `most`.
+    Raises StackError if it is not a number, or more than `most`.
     """
     text = given.get(name, "")
     if text == "":

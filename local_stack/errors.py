@@ -1,5 +1,5 @@
-"""What stops the local stack."""
+"""The error that stops the local stack."""
 
 
 class StackError(Exception):
-    """The stack cannot run; its text is the one line that says why, and what to do."""
+    """The stack cannot run; the text is one line that says why, and what to do."""

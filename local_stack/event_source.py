@@ -1,5 +1,5 @@
-"""A queue's event source as Lambda runs it: one invocation for up to ten messages, and only those acknowledged that
-the answer does not name. Visibility and redrive are the queue's own."""
+"""A queue's event source as Lambda runs it: one invocation for up to ten messages, and only messages that the answer
+does not name are acknowledged. Visibility and redrive are up to the queue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Context:
-    """What an invocation is told of itself, as far as Lambda's context is used here."""
+    """What an invocation knows about itself, as far as Lambda's context is used here."""
 
     def __init__(self, function_name: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.function_name = function_name
@@ -98,7 +98,7 @@ def _all_of(count: int) -> str:
 
 
 class Outage:
-    """Says once that the queue cannot be polled and once that it is back, however many pollers find out."""
+    """Reports once that the queue cannot be polled and once that it is back, however many pollers notice."""
 
     def __init__(self, report: Callable[[str], object]) -> None:
         self._report = report
@@ -153,7 +153,7 @@ class EventSource:
                 pause = FIRST_PAUSE_SECONDS
 
     def poll(self) -> int:
-        """Receive once, invoke once if anything came, and delete what was done with. Returns how many came."""
+        """Receive once, invoke once if anything came, and delete what is finished. Returns how many came."""
         if not self._queue_arn:
             attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])
             self._queue_arn = attributes["Attributes"]["QueueArn"]

@@ -30,7 +30,7 @@ class Busy:
 
 
 class Watch:
-    """Calls those who are late. One thread for all: a timer for each request would double what a short one costs."""
+    """Calls back for late requests. One thread for all: a timer for each would double the cost of a short one."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -45,12 +45,12 @@ class Watch:
             self._late_at[late] = self._clock() + self.seconds
 
     def end(self, late: Callable[[], object]) -> bool:
-        """Call it no more; False where it has been called, or is just being called."""
+        """Do not call it any more; False if it has been called, or is just being called."""
         with self._lock:
             return self._late_at.pop(late, None) is not None
 
     def look(self) -> float:
-        """Call who is late. Returns in how many seconds somebody may be late again, whoever begins till then."""
+        """Call back for late requests. Returns in how many seconds another may be late, whatever begins until then."""
         with self._lock:
             now = self._clock()
             late = [each for each, at in self._late_at.items() if at <= now]
@@ -66,7 +66,7 @@ class Watch:
         threading.Thread(target=self._run, name="watch", daemon=True).start()
 
     def close(self) -> None:
-        """Call nobody any more."""
+        """Stop calling."""
         self._closed.set()
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""A small sample site on loopback to fetch from, for want of Internet; it counts the requests for each of its URLs."""
+"""A small sample site on loopback, to fetch from without the Internet; it counts the requests for each of its URLs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _INDEX = """<!doctype html>
 <li><a href="/count">/count?path=/hello.txt</a>: how often a URL was requested
 </ul>
 """
-# Shown by somebody who must not run them: what they set and say is found where they did run.
+# To be shown without running them: what they set and say would reveal that they ran.
 _SCRIPT = "window.scriptRan = true; document.title = 'A script ran'; alert('A script ran');"
 _SCRIPT_HTML = f"""<!doctype html>
 <title>A page with a script</title>
@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send("application/json", json.dumps(answer).encode() + b"\n")
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: the site is what is talked to, not what is watched."""
+        """Log nothing: the site is not what is being watched."""
 
 
 class Server(ThreadingHTTPServer):
@@ -141,7 +141,7 @@ class Server(ThreadingHTTPServer):
         self.site = site
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no event."""
+        """A client that goes away is not an event."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 

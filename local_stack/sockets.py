@@ -16,7 +16,7 @@ BACKLOG = 128  # connections that wait to be accepted; Python's default of 5 res
 def listen(port: int, variable: str) -> socket.socket:
     """A listening socket on `port`, or on a free one for 0.
 
-    Raises StackError, which names the `variable` to change, when the port cannot be had.
+    Raises StackError, which names the `variable` to change, if the port cannot be used.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:

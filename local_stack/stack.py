@@ -30,18 +30,18 @@ _SETTINGS = {field.name.upper() for field in fields(service_settings.Settings)}
 KNOWN = _SETTINGS | {"PORT", "EMULATOR_PORT", "SITE_PORT", "WORKERS", "LOG", "PYTHON"}  # the last one is make's own
 
 _START_SECONDS = 30.0
-_API_GRACE_SECONDS = 3.0  # a little more than each gives itself
+_API_GRACE_SECONDS = 3.0  # a little longer than each gives itself
 _WORKER_GRACE_SECONDS = 4.0
 _GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a person may choose of the stack itself; port 0 is any free one."""
+    """What can be chosen about the stack itself; port 0 is any free one."""
 
     port: int = API_PORT
     emulator_port: int = EMULATOR_PORT
-    site_port: int | None = None  # None: SITE_PORT if it is free, else any
+    site_port: int | None = None  # None: the default port if it is free, else any
     workers: int = WORKERS
 
     @classmethod
@@ -103,7 +103,7 @@ class LocalStack:
         self._await_api()
 
     def watch(self) -> bool:
-        """Start again what has ended; True when anything was. Raises StackError when the emulator has ended."""
+        """Restart what has ended; True if anything was restarted. Raises StackError if the emulator has ended."""
         if self._emulator is not None:
             self._emulator.check()
         started = [child.restart_if_ended(self._report) for child in self._children()]
@@ -129,7 +129,7 @@ class LocalStack:
         return [child.pid for child in self._workers if child.pid is not None]
 
     def last_words(self) -> str:
-        """What the processes said, where they were to be quiet."""
+        """What the processes printed, if they were to be quiet."""
         return self._log.read_text(encoding="utf-8", errors="replace") if self._output is not None else ""
 
     def write(self, path: Path) -> None:
@@ -169,7 +169,7 @@ class LocalStack:
         return api, site
 
     def _create_resources(self, configured: service_settings.Settings) -> dict[str, str]:
-        import boto3  # a quarter of a second, which a taken port need not wait for
+        import boto3  # takes a quarter of a second, for which the error about a taken port need not wait
 
         with environment.applied(self.variables):
             return resources.create(boto3.session.Session().client("cloudformation"), configured)

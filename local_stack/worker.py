@@ -30,7 +30,7 @@ DEAD_LETTER_POLLERS = 1  # dead letters are rare
 GRACE_SECONDS = 3.0  # for what is being worked on when the worker is told to end
 
 _TIMED_OUT = 70  # the exit status of a worker that was ended as Lambda ends a function
-POLLER_LOST = 71  # that of one that would sit idle, in part or wholly
+POLLER_LOST = 71  # that of a worker that would be idle, partly or wholly
 
 
 def load() -> tuple[Handler, Handler]:
@@ -85,7 +85,7 @@ def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
 def work(sources: Sequence[EventSource], stop: threading.Event, grace_seconds: float = GRACE_SECONDS) -> int:
     """Poll each source in a thread until `stop` is set; returns the exit status.
 
-    Where a poller ends before it was told to, the others are told too: the launcher starts a worker that is whole.
+    If a poller ends before it was told to, the others are told to end too, and the launcher starts a complete worker.
     """
     lost = threading.Event()
 
@@ -111,13 +111,13 @@ def work(sources: Sequence[EventSource], stop: threading.Event, grace_seconds: f
 
 
 def _end_as_lambda_would(sentence: str) -> None:
-    """End the process with everything in it. On Lambda only the one invocation would go: each has a process there."""
+    """End the whole process. On Lambda only that invocation would end: each has its own process there."""
     _report(f"{sentence}; this worker ends")
     os._exit(_TIMED_OUT)
 
 
 def _report(sentence: str) -> None:
-    with suppress(OSError):  # where nobody listens any more, what comes next matters still
+    with suppress(OSError):  # even if nobody listens any more, what comes next still matters
         print(f"worker {os.getpid()}: {sentence}", file=sys.stderr, flush=True)
 
 

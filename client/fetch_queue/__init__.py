@@ -1,5 +1,5 @@
-"""A client of Fetch Queue: submit URLs, wait for them, read what came. `FetchQueue` is for programs; the command line
-`fetch-queue` is made of it."""
+"""A client of Fetch Queue: submit URLs, wait for them, read the results. `FetchQueue` is for programs; the command line
+`fetch-queue` is built on it."""
 
 from fetch_queue.client import DEFAULT_URL, FetchQueue
 from fetch_queue.errors import CorruptResult, FetchQueueError, ProblemError, UnexpectedAnswer, Unreachable

@@ -21,7 +21,7 @@ from fetch_queue.transport import ApiAnswer, Sessions, Transport
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 USER_AGENT: Final = "fetch-queue/1.0 (command line)"
 NOT_FOUND: Final = "not-found"
-POLL_SECONDS = 2.0  # where no Retry-After says otherwise
+POLL_SECONDS = 2.0  # unless a Retry-After says otherwise
 SLOWEST_POLL = 60.0
 
 _BATCH = re.compile(r"[0-9a-f]{32}")
@@ -45,11 +45,11 @@ def body(urls: Sequence[str]) -> bytes:
 
 
 class FetchQueue:
-    """A Fetch Queue, at `url` (a stage's prefix is part of it), asked with `token` where it wants one.
+    """A Fetch Queue at `url` (including a stage's prefix), used with `token` if it needs one.
 
-    Every method raises ProblemError where the service refuses, Unreachable where it gives no answer, and
-    UnexpectedAnswer where something else answers. "Not now" (429, 503) and lost connections are tried again for
-    `give_up_after` seconds: 300, or 15 while it has never answered. May be used by several threads.
+    Every method raises ProblemError if the service refuses, Unreachable if it does not answer, and
+    UnexpectedAnswer if something else answers. "Not now" (429, 503) and lost connections are tried again for
+    `give_up_after` seconds: 300, or 15 if it has never answered. May be used by several threads.
 
     >>> queue = FetchQueue("https://x.execute-api.eu-central-1.amazonaws.com/api", token="fq_...")
     >>> batch = queue.submit(["https://example.com/"])
@@ -100,12 +100,12 @@ class FetchQueue:
         return parse(lambda document: models.batch(document, pause), answer.json())
 
     def results(self, batch_id: str) -> Iterator[Job]:
-        """A batch's jobs in order, finished or not. A result's `link` is good for a minute from when it came."""
+        """A batch's jobs in order, finished or not. A result's `link` is valid for a minute after it arrives."""
         for page in self.pages(batch_id):
             yield from page
 
     def pages(self, batch_id: str) -> Iterator[list[Job]]:
-        """The same by the hundred, as they come."""
+        """The same in pages of up to a hundred, as they arrive."""
         following: str | None = f"/batches/{_checked(batch_id)}/results"
         while following is not None:
             answer = self._transport.ask("GET", following)
@@ -114,15 +114,15 @@ class FetchQueue:
             following = None if match is None else self._transport.resolve(match[1], answer.url)
 
     def result(self, job_id: str) -> bytes:
-        """The bytes that a job fetched, whole and checked. Large ones: `download`."""
+        """The bytes that a job fetched, complete and checked. For large ones use `download`."""
         sink = io.BytesIO()
         self.download(job_id, sink)
         return sink.getvalue()
 
     def download(self, job_id: str, sink: Sink, known: Result | None = None) -> Downloaded:
-        """Write the bytes that a job fetched to `sink`, which is written anew from its start where that is needed.
+        """Write the bytes that a job fetched to `sink`, which is rewritten from its start if necessary.
 
-        `known`, from `results`, saves the request for a link. Raises CorruptResult where the bytes are others.
+        `known`, from `results`, saves the request for a link. Raises CorruptResult if the bytes are wrong.
         """
         return self._downloads.download(_checked(job_id), sink, known)
 

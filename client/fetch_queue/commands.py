@@ -104,7 +104,7 @@ def result(service: options.Service, any_id: str, output: Path | None, in_json: 
     if output is None or not to_file:
         _copy(queue, job_id, sys.stdout.buffer)
         return Exit.OK
-    target = Path(os.path.realpath(output))  # unlike `resolve`, for links that lead round in a circle too
+    target = Path(os.path.realpath(output))  # unlike `resolve`, this accepts links that form a loop
     if target.exists() and not target.is_file():  # a device or a pipe, which must not become a file
         with target.open("wb") as file:
             written = _copy(queue, job_id, file)
@@ -135,7 +135,7 @@ def delete(service: options.Service, any_id: str, in_json: bool) -> int:
 
 
 def _copy(queue: FetchQueue, job_id: str, to: BinaryIO) -> Downloaded:
-    """Write a result to what takes bytes one after the other, once it is whole."""
+    """Write a result to a stream, once it is complete."""
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
         written = queue.download(job_id, spool)
         spool.seek(0)
@@ -145,7 +145,7 @@ def _copy(queue: FetchQueue, job_id: str, to: BinaryIO) -> Downloaded:
 
 
 def _save(queue: FetchQueue, job_id: str, target: Path) -> Downloaded:
-    """Put a result in a file's place, once it is whole."""
+    """Put a result in a file's place, once it is complete."""
     partial = target.with_name(f".{target.name}.partial")
     try:
         with drafts.begin(partial) as file:
@@ -205,7 +205,7 @@ def _show_job(job: Job) -> None:
 
 
 def _show_words(excerpt: str) -> None:
-    """What a site said of its refusal, marked as such in every line."""
+    """What a site said about its refusal, marked as such on every line."""
     console.out("  the site said")
     for line in excerpt.splitlines():
         if line.strip():

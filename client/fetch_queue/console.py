@@ -13,7 +13,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def plain(text: str) -> str:
-    """Text of strangers, without what a terminal would obey or what cannot be encoded."""
+    """Text from strangers, without characters that a terminal would obey or that cannot be encoded."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -23,12 +23,12 @@ def out(text: str) -> None:
 
 
 def document(value: Any) -> None:
-    """The answer as a JSON document in a line."""
+    """The answer as a JSON document on one line."""
     click.echo(json.dumps(value))
 
 
 def err(text: str) -> None:
-    """A line about what happens."""
+    """A line about what is happening."""
     click.echo(text, err=True)
 
 
@@ -64,7 +64,7 @@ def count(number: int, noun: str) -> str:
 
 
 def once_in(seconds: float, clock: Callable[[], float], say: Callable[[str], None]) -> Callable[[str], None]:
-    """Says each thing, but the same again only after a while: eight downloads meet the same fault at once."""
+    """Says each thing, but repeats it only after a while: eight downloads may meet the same fault at once."""
     said: dict[str, float] = {}
 
     def notice(text: str) -> None:

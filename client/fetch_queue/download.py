@@ -1,4 +1,4 @@
-"""Reading a result's bytes: by its link, or through the API where there is none that works; counted and hashed."""
+"""Reading a result's bytes: by its link, or through the API if no link works; counted and hashed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from fetch_queue.models import Result
 from fetch_queue.transport import AS_IT_IS, Transport, joined
 
 BLOCK = 64 * 1024
-WHOLE_TRIES = 3  # of a result whose bytes are not the right ones
+WHOLE_TRIES = 3  # of a result with wrong bytes
 SERVER_ERROR = 500
 
 
 class Sink(Protocol):
-    """Where bytes go: a file, open for writing, that can be written anew from its start."""
+    """Where bytes go: a file, open for writing, that can be rewritten from its start."""
 
     def seek(self, offset: int, /) -> int:
         """Go back."""
 
     def truncate(self) -> Any:
-        """Forget what is behind."""
+        """Discard what follows."""
 
     def write(self, data: bytes, /) -> Any:
         """Take bytes."""
@@ -45,11 +45,11 @@ class Downloaded:
 
 
 class Stale(Exception):
-    """The link does not work, or no more; the API gives another."""
+    """The link does not work, or not any more; the API gives another."""
 
 
 class NotNow(Exception):
-    """The answer is a refusal that may be another answer later."""
+    """The answer is a refusal; later it may be another answer."""
 
     def __init__(self, why: str, retry_after: float | None) -> None:
         super().__init__(why)
@@ -95,7 +95,7 @@ class Downloads:
 
     @contextmanager
     def _source(self, job_id: str, link: str | None) -> Iterator[tuple[Response, str | None]]:
-        """The answer that holds the bytes, and what the API says that their SHA-256 is."""
+        """The answer with the bytes, and their SHA-256 according to the API."""
         if link is not None:
             with self._transport.link(link) as response:
                 _check_link(response, self._transport, is_fresh=False)
@@ -119,7 +119,7 @@ class Downloads:
 
 
 def _check_link(response: Response, transport: Transport, *, is_fresh: bool) -> None:
-    """Raises for a link's answer that holds no bytes of a result; its text is a storage's, and not for a person."""
+    """Raises for a link's answer without a result's bytes; its text is from the storage, and not for people."""
     status = response.status_code
     if status == HTTPStatus.OK:
         return

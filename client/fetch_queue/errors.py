@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. Each error's text is one line for a person."""
+"""What can go wrong, as one tree. The text of each error is one line for a person."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class FetchQueueError(Exception):
     FetchQueueError
     +-- ProblemError       the service refused
     +-- Unreachable        no answer, or "not now", for too long
-    +-- UnexpectedAnswer   what answers is no Fetch Queue
+    +-- UnexpectedAnswer   what answers is not a Fetch Queue
     +-- CorruptResult      the bytes that came are not those that the service fetched
-    +-- ManifestError      the manifest cannot be gone on with
+    +-- ManifestError      a run cannot go on from the manifest
     """
 
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """A part of a request that is at fault."""
+    """A part of a request that is wrong."""
 
     pointer: str  # RFC 6901, into the body: /urls/3
     detail: str
@@ -40,7 +40,7 @@ class ProblemError(FetchQueueError):
         self.repeated = repeated  # the same request went out before, and what became of it is not known
 
     def rejections(self, urls: int) -> Mapping[int, str] | None:
-        """Why each of a batch's URLs was rejected, by its index, where that is the reason for all of them."""
+        """Why each of a batch's URLs was rejected, by its index, if that is why the batch was refused."""
         found = {
             int(error.pointer.removeprefix("/urls/")): error.detail
             for error in self.errors
@@ -50,7 +50,7 @@ class ProblemError(FetchQueueError):
 
 
 class Unreachable(FetchQueueError):
-    """No answer came, or only "not now", for as long as was to be tried."""
+    """No answer came, or only "not now", until the time for trying was over."""
 
 
 class UnexpectedAnswer(FetchQueueError):
@@ -58,8 +58,8 @@ class UnexpectedAnswer(FetchQueueError):
 
 
 class CorruptResult(FetchQueueError):
-    """The bytes of a result are not those that its size and SHA-256 are of, however often they are read."""
+    """The bytes of a result do not match its size and SHA-256, however often they are read."""
 
 
 class ManifestError(FetchQueueError):
-    """The manifest is in use, damaged, or of other URLs or another service."""
+    """The manifest is in use, damaged, or for other URLs or another service."""

@@ -14,25 +14,25 @@ from fetch_queue.errors import FieldProblem, ProblemError
 
 NOT_NOW = (429, 503)  # with Retry-After
 GATEWAY = (502, 504)
-UNSURE = (*GATEWAY, 503)  # what was asked for may have been done, by then or in part
+UNSURE = (*GATEWAY, 503)  # the request may have been carried out, or a part of it
 
 
 class Lost(Exception):
-    """The request went out, or would have; no whole answer came. Whether it was served is not known."""
+    """The request was sent, or nearly; no complete answer came. It is not known whether it was served."""
 
 
 def lost(url: str, error: Exception) -> Lost:
-    """What a broken connection is called."""
+    """The error for a broken connection."""
     return Lost(f"{shown(url)} does not answer: {reason(error)}")
 
 
 def again(problem: ProblemError) -> bool:
-    """True for what may be another answer later."""
+    """True if the answer may be another one later."""
     return problem.status in (*NOT_NOW, *GATEWAY) or problem.name == "in-progress"
 
 
 def refusal(response: Response, *, repeated: bool) -> ProblemError:
-    """The problem that an answer is; without a name where it is none of ours."""
+    """The problem in an answer; without a name if it is not one of ours."""
     status = response.status_code
     try:
         document = json.loads(response.content)

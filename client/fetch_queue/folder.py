@@ -1,4 +1,4 @@
-"""The output directory: each result in a file of its own, which is there whole or not at all."""
+"""The output directory: each result in a file of its own, which is there complete or not at all."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Place:
     """Where a result goes."""
 
     name: str
-    there: bool  # it is there already: an earlier run was ended before it could say so
+    there: bool  # it exists already: an earlier run was ended before it could record that
 
 
 class Folder:
     """A directory that results are saved in, by one process at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Lock the directory, which is made where there is none. Raises OSError; ManifestError where it is in use."""
+        """Lock the directory, and create it if needed. Raises OSError; ManifestError if it is in use."""
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._lock = locked(path / LOCK, path)
@@ -39,18 +39,18 @@ class Folder:
         self._next: defaultdict[str, int] = defaultdict(lambda: 1)  # numbers below are known to be taken
 
     def keep(self, taken: Iterable[str | None]) -> None:
-        """No result may have these names: earlier ones have them."""
+        """Reserve these names, which earlier results have."""
         self._taken |= {names.key(name) for name in taken if name is not None}
 
     def holds(self, name: str | None, size: int | None) -> bool:
-        """True where a result that was saved is still there."""
+        """True if a result that was saved is still there."""
         if name is None or Path(name).name != name:
             return False
         path = self.path / name
         return path.is_file() and path.stat().st_size == size
 
     def place(self, url: str, result: Result) -> Place:
-        """Choose a name that nothing has, neither here nor on a file system that ignores case."""
+        """Choose a name that is free, also on a file system that ignores case."""
         stem, extension = names.of(url, result.content_type)
         number = self._next[names.key(stem + extension)]
         while True:

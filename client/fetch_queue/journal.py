@@ -1,4 +1,4 @@
-"""A file of JSON lines that survives a kill: it begins whole, and what is appended is on the disk before it is used."""
+"""A file of JSON lines that survives a kill: it begins complete, and what is appended is on disk before it is used."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Record = Mapping[str, Any]
 
 
 class Journal:
-    """An open journal, which no other process can open meanwhile. It is no symbolic link: that could lead anywhere."""
+    """An open journal, which no other process can open meanwhile. Never a symbolic link: that could lead anywhere."""
 
     def __init__(self, path: Path) -> None:
-        """Lock the file, which need not be there. Raises ManifestError where another process has it."""
+        """Lock the file, which need not exist. Raises ManifestError if another process has it."""
         self.path = path
         self._file: BinaryIO | None = None
         self._lock = locked(path.with_name(f".{path.name}.lock"), path)
 
     def read(self) -> list[Record]:
-        """The records; none where there is no file, or an empty one. Raises ManifestError."""
+        """The records; none if there is no file, or an empty one. Raises ManifestError."""
         if self.path.is_symlink():
             raise linked(self.path)
         try:
@@ -48,7 +48,7 @@ class Journal:
         return records
 
     def begin(self, records: Iterable[Record]) -> None:
-        """Make the file, with these records or not at all."""
+        """Create the file, with these records or not at all."""
         draft = self.path.with_name(f".{self.path.name}.new")
         with drafts.begin(draft) as file:
             file.write(_lines(records))
@@ -75,7 +75,7 @@ class Journal:
         self._lock.release()
 
     def _open(self) -> BinaryIO:
-        """At its end, without the half line that a kill may have left there."""
+        """Open it at its end, without the incomplete line that a kill may have left there."""
         file = open(self.path, "r+b", opener=_open_no_link)  # noqa: SIM115 - it stays open
         data = file.read()
         file.seek(len(data) if data.endswith(b"\n") else data.rfind(b"\n") + 1)
@@ -98,7 +98,7 @@ def _lines(records: Iterable[Record]) -> bytes:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make a new name durable, where the system can do that."""
+    """Make a new name durable, if the system can do that."""
     with suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
         try:

@@ -11,11 +11,11 @@ MOST_BYTES = 1_000_000  # of a batch's body; the service takes 1 MiB
 
 
 class ListError(ValueError):
-    """A list cannot be read, or holds what is no URL."""
+    """A list cannot be read, or contains something that is not a URL."""
 
 
 def read(name: str, lines: Iterable[bytes]) -> list[str]:
-    """The URLs of a file: one a line, blank lines and those that begin with # left out. Raises ListError."""
+    """The URLs of a file: one per line, without blank lines and lines that begin with #. Raises ListError."""
     urls = []
     for number, line in enumerate(lines, 1):
         try:
@@ -28,7 +28,7 @@ def read(name: str, lines: Iterable[bytes]) -> list[str]:
 
 
 def gather(arguments: Sequence[str], files: Sequence[BinaryIO]) -> list[str]:
-    """All URLs in order: those of the command line, then those of the files. Raises ListError; there is none too."""
+    """All URLs in order: those of the command line, then those of the files. Raises ListError, also for none."""
     for argument in arguments:
         if not _is_text(argument):
             raise ListError(f"{argument!a} is not UTF-8")

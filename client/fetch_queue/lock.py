@@ -1,4 +1,4 @@
-"""Keeping other processes out, for as long as this one lives: what a kill leaves behind locks nobody out."""
+"""Keeping other processes out while this one lives: what a killed process leaves behind locks nobody out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fetch_queue.errors import ManifestError
 
 
 def locked(path: Path, what: Path) -> FileLock:
-    """A held lock. Raises ManifestError where another process holds it, or a link is in its place, else OSError."""
+    """A held lock. Raises ManifestError if another process holds it or a link is in its place, else OSError."""
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
@@ -24,5 +24,5 @@ def locked(path: Path, what: Path) -> FileLock:
 
 
 def linked(path: Path) -> ManifestError:
-    """The error for a file that is kept open, and has a symbolic link in its place."""
+    """The error for a symbolic link in the place of a file that is kept open."""
     return ManifestError(f"{path} is a symbolic link, and its target is not written to; move the link away")

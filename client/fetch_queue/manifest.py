@@ -1,4 +1,4 @@
-"""The manifest: what is submitted with which key, and what came of each URL. It is what a run is gone on with.
+"""The manifest: what is submitted with which key, and what became of each URL. With it a run can go on.
 
 Its lines, in this order: one about the whole; one for each batch, written before anything is sent; then, as it goes,
 what became of batches and URLs. The last line about something counts.
@@ -18,7 +18,7 @@ from fetch_queue.journal import Journal, Record
 
 KIND, VERSION = "fetch-queue", 1
 
-REJECTED = "rejected"  # it is no job
+REJECTED = "rejected"  # it did not become a job
 GONE = "gone"  # its job was deleted or has expired
 SUCCEEDED, FAILED, QUEUED = "succeeded", "failed", "queued"
 
@@ -41,7 +41,7 @@ class Entry:
 
     @property
     def final(self) -> bool:
-        """True where asking again would change nothing."""
+        """True if asking again would change nothing."""
         return self.status in (SUCCEEDED, FAILED, REJECTED)
 
 
@@ -64,7 +64,7 @@ class Planned:
 
 
 class Manifest:
-    """What is known of a run, kept in a file where there is one."""
+    """What is known about a run, kept in a file if there is one."""
 
     def __init__(self, urls: Sequence[str], batches: list[Planned], journal: Journal | None) -> None:
         self.urls = urls
@@ -126,7 +126,7 @@ class Manifest:
         batch.answered, batch.id = True, batch_id
         entries = list(rejected)
         self.entries |= {entry.index: entry for entry in entries}
-        # The batch's line is the last: without it, all of this is asked for again.
+        # The batch's line is the last: without it, all of this is requested again.
         self._append([*map(asdict, entries), {"batch": batch.batch, "id": batch_id}])
 
     def record(self, entries: Iterable[Entry]) -> None:
@@ -145,7 +145,7 @@ class Manifest:
 
     @property
     def began(self) -> bool:
-        """True where an earlier run submitted something."""
+        """True if an earlier run submitted something."""
         return any(batch.answered for batch in self.batches)
 
     def close(self) -> None:

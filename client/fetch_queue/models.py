@@ -17,13 +17,13 @@ FINISHED = (SUCCEEDED, FAILED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What is known of a result's bytes."""
+    """What is known about a result's bytes."""
 
     content_type: str
     size: int  # bytes
     sha256: str  # hexadecimal
     final_url: str
-    link: str | None  # anybody may read the bytes there, for a minute; only in a batch's results
+    link: str | None  # anybody can read the bytes there for a minute; only in a batch's results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Failure:
 
     type: str
     detail: str
-    excerpt: str | None = None  # the beginning of what the site said of it in its own words
+    excerpt: str | None = None  # the beginning of what the site said about it in its own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A URL that is no job, and why."""
+    """A URL that did not become a job, and why."""
 
     index: int
     url: str
@@ -67,7 +67,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The answer to a batch's submission: its jobs in the order given, and what was not taken."""
+    """The answer to a batch's submission: its jobs in the order given, and the URLs that were rejected."""
 
     id: str
     jobs: tuple[Job, ...]
@@ -94,7 +94,7 @@ class Batch:
 
 
 def parse(reader: Callable[[Any], T], document: Any) -> T:
-    """Read a document by one of the functions below. Raises UnexpectedAnswer for what is none of ours."""
+    """Read a document by one of the functions below. Raises UnexpectedAnswer if it is not one of ours."""
     try:
         return reader(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Trying again: how long to wait, and when to give up. Time and chance come in, so that tests need not wait."""
+"""Trying again: how long to wait, and when to give up. Time and chance are injected, so that tests need not wait."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Notice = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Where time and chance come from."""
+    """Where time and randomness come from."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -31,7 +31,7 @@ class Timing:
 
 
 def seconds(header: str | None, now: datetime) -> float | None:
-    """A Retry-After header (RFC 9110, 10.2.3) in seconds; None where there is none that can be read."""
+    """A Retry-After header (RFC 9110, 10.2.3) in seconds; None if there is none that can be read."""
     if header is None:
         return None
     text = header.strip()
@@ -45,7 +45,7 @@ def seconds(header: str | None, now: datetime) -> float | None:
 
 
 def pause(tries: int, retry_after: float | None, chance: float) -> float:
-    """Seconds until the next try: never before the time that was named; without one, longer with each try."""
+    """Seconds until the next try: never before the time that was given; without one, longer with each try."""
     if retry_after is not None:
         return max(retry_after, LEAST_PAUSE) + chance * min(2.0, 0.1 + retry_after / 10)
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries, 16)) * (0.5 + chance / 2)
@@ -62,7 +62,7 @@ class Patience:
         self.tries = 0
 
     def wait(self, why: str, retry_after: float | None = None) -> None:
-        """Wait before the next try. Raises Unreachable where that would be longer than the limit, at once."""
+        """Wait before the next try. Raises Unreachable at once if that would exceed the limit."""
         now = self._timing.clock()
         self._since = now if self._since is None else self._since
         length = pause(self.tries, retry_after, self._timing.random())

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, elsewhere a line now and then. On standard error."""
+"""The progress of a run: a bar on a terminal, otherwise a line now and then. On standard error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINE_SECONDS = 10.0
 
 
 class Display(Protocol):
-    """Shows how far something is, while it is entered."""
+    """Shows progress, while it is entered."""
 
     def show(self, done: int, note: str) -> None:
         """So many are done."""
@@ -62,7 +62,7 @@ class Bar:
 
 
 class Lines:
-    """A line when something has changed, and not more often than every few seconds."""
+    """A line when something has changed, at most every few seconds."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float], what: str, total: int) -> None:
         self.say = say
@@ -73,7 +73,7 @@ class Lines:
         self._shown = ""
 
     def show(self, done: int, note: str) -> None:
-        """Print a line, where it is time for one."""
+        """Print a line, if it is time for one."""
         text = f"{self._what} {done:,} of {self._total:,}{', ' if note else ''}{note}"
         if text != self._shown and self._clock() - self._last >= LINE_SECONDS:
             self.say(text)

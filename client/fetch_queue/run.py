@@ -21,16 +21,16 @@ KEEP_SECONDS = 1.0  # at most, until what was saved is written down
 
 
 class Watcher(Protocol):
-    """Who is told how a run goes."""
+    """Receives the progress of a run."""
 
     def accepted(self, batch: Planned, jobs: int, rejected: int) -> None:
         """A batch is submitted, now or before."""
 
     def became(self, entry: Entry) -> None:
-        """It is known what became of a URL; for good, where the entry is final."""
+        """It is known what became of a URL; if the entry is final, for good."""
 
     def fetched(self, count: int) -> None:
-        """So many URLs are finished at the service, as far as is known."""
+        """How many URLs are finished at the service, as far as is known."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Run:
         self._watcher = watcher
         self._saver = None if folder is None else Saver(queue, folder)
         self._settled = 0  # URLs of which it is known what became of them
-        self._due: dict[int, float] = {}  # when to ask about a batch first, by its first URL; at once where it is old
+        self._due: dict[int, float] = {}  # when to ask about a batch first, by its first URL; at once if it is old
 
     def submit(self) -> None:
         """Submit every batch that has no answer yet, with the key that the manifest has for it."""
@@ -70,7 +70,7 @@ class Run:
                     self._became(entry)
 
     def note(self) -> None:
-        """Where nobody waits: write down the jobs of which nothing is known yet."""
+        """If nobody waits: record the jobs about which nothing is known yet."""
         queued = [
             self._entry(batch, index, number, QUEUED)
             for batch in self._manifest.batches
@@ -84,7 +84,7 @@ class Run:
                 self._watcher.became(entry)
 
     def wait(self) -> None:
-        """Wait for the end of every job, and save each result where there is a folder."""
+        """Wait for the end of every job, and save each result if there is a folder."""
         waiting = [watched for batch in self._manifest.batches if (watched := self._watch(batch)).open]
         while waiting:
             watched = min(waiting[:ACTIVE], key=lambda one: one.due)
@@ -139,7 +139,7 @@ class Run:
         return Watched(batch, jobs, due, still_open, done, done)
 
     def _is_settled(self, entry: Entry) -> bool:
-        """True where nothing is left to do for a URL."""
+        """True if nothing is left to do for a URL."""
         if entry.status == SUCCEEDED and self._folder is not None:
             return self._folder.holds(entry.file, entry.size)
         return entry.final
@@ -165,7 +165,7 @@ class Run:
         return True
 
     def _take(self, watched: Watched, jobs: Sequence[Job]) -> None:
-        """Find what became of some jobs, as far as it is not known, and save what they brought."""
+        """Find out what became of some jobs, if not yet known, and save their results."""
         known: list[Entry] = []
         to_save: list[Saving] = []
         for job in jobs:

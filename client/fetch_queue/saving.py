@@ -36,13 +36,13 @@ class Saver:
     def saved(self, to_save: Sequence[Saving]) -> Iterator[Entry]:
         """Save results, and yield what became of each as soon as it is known.
 
-        Raises OSError, and what `FetchQueue.download` does where that is not a single result's fault.
+        Raises OSError, and what `FetchQueue.download` does unless it concerns only a single result.
         """
         for future in as_completed([self._pool.submit(self._save, one) for one in to_save]):
             yield future.result()
 
     def close(self) -> None:
-        """Begin nothing more. What is under way is left to itself; it is no result until it is whole."""
+        """Begin nothing more. What is under way is left alone; it is not a result until it is complete."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _save(self, one: Saving) -> Entry:

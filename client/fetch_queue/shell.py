@@ -24,10 +24,10 @@ def main() -> None:
     """The program: ends the process."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a URL may have characters that the terminal has not
+            stream.reconfigure(errors="backslashreplace")  # a URL may contain characters that the terminal cannot show
     code = run(sys.argv[1:], World(Timing()))
     if code != Exit.OK:
-        # Downloads that are under way would be waited for, up to a minute each; what they wrote is no result yet.
+        # Otherwise downloads under way would be waited for, up to a minute each; what they wrote is not a result yet.
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):  # of a disk that is full, which the code says already
                 stream.flush()

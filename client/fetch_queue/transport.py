@@ -1,4 +1,4 @@
-"""HTTP: one request, tried again where that is safe and may help. The token goes to the service and nowhere else."""
+"""HTTP: one request, tried again if that is safe and may help. The token goes to the service and nowhere else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Sessions = Callable[[], requests.Session]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiAnswer:
-    """A whole answer to a request that was not refused."""
+    """A complete answer to a request that was not refused."""
 
     status: int
     url: str
@@ -82,7 +82,7 @@ class Transport:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> ApiAnswer:
-        """Send a request, again where needed; a POST must carry its Idempotency-Key. `target` is a path or a link.
+        """Send a request, and repeat it if needed; a POST must carry its Idempotency-Key. `target` is a path or a link.
 
         Raises ProblemError, Unreachable, UnexpectedAnswer.
         """
@@ -149,7 +149,7 @@ class Transport:
         raise UnexpectedAnswer(f"the link to a result redirects too often, at last to {shown(url)}")
 
     def problem(self, response: Response, *, repeated: bool = False) -> ProblemError | None:
-        """The refusal that an answer is; None where it is none. Raises Lost, and UnexpectedAnswer for a redirect."""
+        """The refusal in an answer; None if it is not a refusal. Raises Lost, and UnexpectedAnswer for a redirect."""
         status = response.status_code
         if status in REDIRECTS and not (status == HTTPStatus.SEE_OTHER and response.url.endswith("/result")):
             where = joined(response.url, response.headers.get("Location", ""))
