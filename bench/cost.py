@@ -459,7 +459,7 @@ def _assumptions(patterns: Sequence[Pattern]) -> list[str]:
     ]
     for p in patterns:
         times = f"{p.invocation_seconds * 1000:.0f} ms an invocation, done after {p.done_seconds:.1f} s"
-        lines.append(f"{p.title}: {times}, asked for its status {p.polls} times.")
+        lines.append(f"{p.title}: {times}, {p.polls} {'status request' if p.polls == 1 else 'status requests'}.")
     return lines
 
 
