@@ -48,7 +48,7 @@ def of_stage(stage: str, overrides: Mapping[str, str] | None = None, directory: 
     values = {"Stage": stage} | values | dict(overrides or {})
     settings, more = _settings(values)
     parameters = {name: str(body["Default"]) for name, body in declared.items()}
-    parameters |= settings.stack_parameters | values
+    parameters |= values | settings.stack_parameters  # where a value is 0 for what follows from others, what follows
     broken += more + settings_module.check(settings) + _limits(parameters, declared) + _functions(settings, parameters)
     if broken:
         raise DeploymentError(f"{file.name}: {'; '.join(broken)}")

@@ -31,7 +31,9 @@ _reached: list[str] = []  # addresses beyond this machine that somebody tried to
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect" and isinstance(arguments[1], tuple) and not _is_loopback(arguments[1][0]):
+    if event not in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        return
+    if isinstance(arguments[1], tuple) and not _is_loopback(arguments[1][0]):
         _reached.append(str(arguments[1][0]))
         raise ConnectionRefusedError(f"tests stay on this machine, and this is not on it: {arguments[1]}")
 
@@ -48,7 +50,8 @@ sys.addaudithook(_watch)
 
 @pytest.fixture(autouse=True)
 def _loopback_only() -> Iterator[None]:
-    """A test that tries to reach another machine fails, whatever it makes of the refusal."""
+    """A test that tries to reach another machine fails, whatever it makes of the refusal. Processes that it starts are
+    not watched: they have settings that name this machine only."""
     _reached.clear()
     yield
     assert not _reached

@@ -25,6 +25,12 @@ MAY_IMPORT = {
 }
 
 
+DEVELOPMENT = {"local_stack", "tests", "deployment", "admin", "client", "bench", "moto"}
+SHIPS = [ROOT / "app.py", *sorted(PACKAGE.rglob("*.py"))]
+LONGEST_FUNCTION = 45  # lines
+LONGEST_MODULE = 300
+
+
 def imports(path: Path) -> set[str]:
     """Every module that a file imports, wherever in it."""
     found = set()
@@ -32,6 +38,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively, which these tests do not follow"
             found |= {f"{node.module}.{name.name}" for name in node.names}
     return found
 
@@ -54,7 +61,39 @@ def test_arrows_point_down(part: str, path: Path) -> None:
 @pytest.mark.parametrize(("part", "path"), parts(), ids=lambda value: getattr(value, "name", value))
 def test_what_ships_imports_nothing_of_development(part: str, path: Path) -> None:
     """The emulator, the tests and the deployment stay at home."""
-    assert not {name.split(".")[0] for name in imports(path)} & {"local_stack", "tests", "deployment", "admin", "moto"}
+    assert not {name.split(".")[0] for name in imports(path)} & DEVELOPMENT
+
+
+def test_no_module_leads_back_to_itself() -> None:
+    """Not within a part either."""
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in SHIPS}
+    below = {
+        name: {found for each in imports(path) for found in (each, each.rpartition(".")[0]) if found in modules}
+        - {name}
+        for name, path in modules.items()
+    }
+
+    def reached(name: str) -> set[str]:
+        seen: set[str] = set()
+        ahead = list(below[name])
+        while ahead:
+            module = ahead.pop()
+            if module not in seen:
+                seen.add(module)
+                ahead += below[module]
+        return seen
+
+    assert [name for name in modules if name in reached(name)] == []
+
+
+@pytest.mark.parametrize("path", SHIPS, ids=lambda path: path.name)
+def test_nothing_that_ships_is_long(path: Path) -> None:
+    """A function fits on a screen, and a module in a head."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= LONGEST_MODULE
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    long = [node.name for node in functions if node.end_lineno and node.end_lineno - node.lineno >= LONGEST_FUNCTION]
+    assert long == []
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "jobs").glob("*.py")), ids=lambda path: path.name)

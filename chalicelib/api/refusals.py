@@ -6,11 +6,12 @@ from chalicelib.api import problems
 from chalicelib.api.headers import rate_limit
 from chalicelib.api.problems import ProblemError
 from chalicelib.api.types import ErrorView, FieldError
-from chalicelib.jobs.errors import FetchQueueError
+from chalicelib.jobs.errors import FetchQueueError, Unavailable
 from chalicelib.jobs.urls import InvalidURL
 from chalicelib.service import errors
 
-POLL_SECONDS = 1
+JOB_POLL_SECONDS = 1
+UNAVAILABLE_SECONDS = 5
 
 
 def problem_of(error: FetchQueueError) -> ProblemError:
@@ -18,24 +19,22 @@ def problem_of(error: FetchQueueError) -> ProblemError:
     match error:
         case ProblemError():
             return error
+        case Unavailable():
+            detail = "Something that the service needs is not available."
+            detail += f" Send the same request again in {UNAVAILABLE_SECONDS} s."
+            return ProblemError(problems.UNAVAILABLE, detail, headers={"Retry-After": str(UNAVAILABLE_SECONDS)})
         case InvalidURL():
             return problems.at("/url", str(error))
         case errors.NotFound(what=what):
             detail = f"No such {what}: the id is wrong, or the {what} was deleted or has expired. Check the id."
             return ProblemError(problems.NOT_FOUND, detail)
         case errors.NotFinished(status=status):
-            detail = f"The job is {status}. Ask again in {POLL_SECONDS} s."
-            return ProblemError(problems.NOT_FINISHED, detail, headers={"Retry-After": str(POLL_SECONDS)})
+            detail = f"The job is {status}. Ask again in {JOB_POLL_SECONDS} s."
+            return ProblemError(problems.NOT_FINISHED, detail, headers={"Retry-After": str(JOB_POLL_SECONDS)})
         case errors.JobFailed(error=why):
             return ProblemError(problems.JOB_FAILED, f"There is no result: {why.detail}", error=ErrorView.of(why))
-        case errors.NoValidURL(rejected=rejected):
-            fields = [FieldError(pointer=f"/urls/{item.index}", detail=item.detail) for item in rejected]
-            if len(rejected) == 1:
-                detail = f"The URL cannot be fetched, so nothing was stored: {rejected[0].detail}"
-            else:
-                detail = f"None of the {len(rejected)} URLs can be fetched, so nothing was stored."
-                detail += f" The first one: {rejected[0].detail}"
-            return ProblemError(problems.INVALID, detail, errors=fields)
+        case errors.NoValidURL():
+            return _no_valid_url(error)
         case errors.KeyGone():
             detail = (
                 "What was submitted with this Idempotency-Key is gone: it was deleted or has expired. Use a new key."
@@ -56,6 +55,17 @@ def problem_of(error: FetchQueueError) -> ProblemError:
         case errors.QuotaExceeded():
             return _quota_exceeded(error)
     raise error
+
+
+def _no_valid_url(error: errors.NoValidURL) -> ProblemError:
+    rejected = error.rejected
+    fields = [FieldError(pointer=f"/urls/{item.index}", detail=item.detail) for item in rejected]
+    if len(rejected) == 1:
+        detail = f"The URL cannot be fetched, so nothing was stored: {rejected[0].detail}"
+    else:
+        detail = f"None of the {len(rejected)} URLs can be fetched, so nothing was stored."
+        detail += f" The first one: {rejected[0].detail}"
+    return ProblemError(problems.INVALID, detail, errors=fields)
 
 
 def _quota_exceeded(error: errors.QuotaExceeded) -> ProblemError:

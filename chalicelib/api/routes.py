@@ -10,6 +10,7 @@ from chalice.app import Response
 
 from chalicelib.api import page, parameters, problems, requests, result
 from chalicelib.api.headers import rate_limit
+from chalicelib.api.refusals import JOB_POLL_SECONDS
 from chalicelib.api.route import JSON, Call, GoodAnswer, Route
 from chalicelib.api.types import (
     BatchAccepted,
@@ -22,7 +23,6 @@ from chalicelib.api.types import (
 )
 from chalicelib.service import delete, read, results, submit, submit_batch
 
-JOB_POLL_SECONDS = 1
 BATCH_POLL_SECONDS = (2, 10)  # least and most: grows with the batch's age, the first one with its size
 PAGE_POLICY = "Content-Security-Policy"
 LINES = "application/x-ndjson"

@@ -24,7 +24,6 @@ from chalicelib.jobs.errors import FetchQueueError, Unavailable
 
 log = logging.getLogger("fetch_queue.api")
 
-UNAVAILABLE_SECONDS = 5
 PUBLIC = Access(tenant="")  # for public routes it does not matter who asks
 # What pages of other origins may send and read: what routes read and answer, and what every request has.
 REQUEST_HEADERS = ", ".join(
@@ -61,9 +60,9 @@ def _endpoint(app: Chalice, route: Route, api: Callable[[], Api]) -> Callable[..
             if not route.public:
                 access = the_api.service.gate.admit(headers.bearer(request.headers.get("authorization")))
             response = route.view(_call(the_api, route, request, access, path), **path)
-        except Unavailable:
-            response = _unavailable(the_api)
         except FetchQueueError as error:
+            if the_api.local and isinstance(error, Unavailable):
+                log.error("the table, the queue or the bucket does not answer; `make run` starts an emulator for them")
             refusal = problem_of(error)
             response = _problem(refusal.problem, refusal.headers)
         finally:
@@ -84,16 +83,6 @@ def _call(api: Api, route: Route, request: Request, access: Access, path: Mappin
         query=requests.query(many, [parameter.name for parameter in route.query]),
         render=Renderer(prefix=_prefix(request, path), retention=api.service.rules.retention),
     )
-
-
-def _unavailable(api: Api) -> Response:
-    if api.local:
-        log.error("the table, the queue or the bucket does not answer; `make run` starts an emulator for them")
-    detail = (
-        f"Something that the service needs is not available. Send the same request again in {UNAVAILABLE_SECONDS} s."
-    )
-    away = problems.problem(problems.UNAVAILABLE, detail)
-    return _problem(away, {"Retry-After": str(UNAVAILABLE_SECONDS)})
 
 
 def _log(route: Route, access: Access, path: Mapping[str, str], response: Response) -> None:

@@ -12,6 +12,8 @@ Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"
 
 # `jobs.urls` decides what is accepted; this is for readers of the OpenAPI document.
 Url = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"})]
+# A URL as it was given, in `url`, is any text.
+Path = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri-reference"})]  # of this API
 
 Excerpt = Annotated[
     str,
@@ -40,16 +42,16 @@ class ResultView(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     sha256: str
     http_status: int
-    final_url: str
+    final_url: Url
     fetched_at: Timestamp
     headers: dict[str, str]
-    href: str
+    href: Path
 
 
 class LinkedResultView(ResultView, frozen=True, kw_only=True):
     """A result, with a link by which anybody can read it for a while."""
 
-    link: str
+    link: Url
     link_expires_at: Timestamp
 
 
@@ -70,9 +72,9 @@ class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
 class JobLinks(msgspec.Struct, frozen=True, kw_only=True):
     """Where a job, its result and its batch are."""
 
-    self: str
-    result: str
-    batch: str | None
+    self: Path
+    result: Path
+    batch: Path | None
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +112,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 class BatchLinks(msgspec.Struct, frozen=True, kw_only=True):
     """Where a batch is."""
 
-    self: str
+    self: Path
 
 
 class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +146,7 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     finished: bool
     jobs: list[JobView]
-    next: str | None
+    next: Path | None
     links: BatchLinks
 
 

@@ -112,7 +112,9 @@ class Rows:
         try:
             self._parallel(put, chunks)
         except Unavailable as error:
-            raise late[0] if late else error from error
+            if late:
+                raise late[0] from error
+            raise
 
     def _read_chunk(self, keys: list[str]) -> dict[str, items.Item]:
         found: dict[str, items.Item] = {}

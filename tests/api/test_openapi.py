@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.api import openapi, problems
+from chalicelib.api import headers, openapi, problems
 from chalicelib.api.examples import EXAMPLES
 from chalicelib.api.openapi import problems_of
 from chalicelib.api.routes import ROUTES
@@ -72,3 +72,60 @@ def test_it_knows_the_stages_prefix() -> None:
     """Where API Gateway puts one before our paths."""
     assert openapi.document(ROUTES, prefix="/api", is_open=False, most_wait=1)["servers"] == [{"url": "/api"}]
     assert openapi.document(ROUTES, prefix="", is_open=False, most_wait=1)["servers"] == [{"url": "/"}]
+
+
+def test_what_generators_of_clients_go_by(w: World) -> None:
+    """URLs say that they are URLs, and how they begin; bodies that are not JSON say what they are."""
+    served = document(w)
+    schemas = served["components"]["schemas"]
+    urls = [
+        schemas["JobRequest"]["properties"]["url"],
+        schemas["BatchRequest"]["properties"]["urls"]["items"],
+        schemas["ResultView"]["properties"]["final_url"],
+        schemas["LinkedResultView"]["properties"]["link"],
+    ]
+    for schema in urls:
+        assert schema["format"] == "uri"
+        assert re.match(schema["pattern"], "https://example.com/")
+        assert not re.match(schema["pattern"], "ftp://example.com/")
+    paths = [schemas["ResultView"]["properties"]["href"], *schemas["JobLinks"]["properties"].values()]
+    assert all("uri-reference" in json.dumps(schema) for schema in paths)
+    content = {
+        path: served["paths"][path]["get"]["responses"]["200"]["content"]
+        for path in ("/jobs/{job_id}/result", "/batches/{batch_id}/results")
+    }
+    assert list(content.values()) == [
+        {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        {"application/x-ndjson": {"schema": {"type": "string"}}},
+    ]
+
+
+def test_no_answer_has_a_header_that_is_not_declared(w: World) -> None:
+    """Before the job is run and after it, and once it is gone; but for the headers that every answer has."""
+    every = {"Content-Type", "Cache-Control", *headers.SECURITY}
+    url = "https://example.com/"
+    batch = w.submit_batch([url])
+    batch_id, job_id = batch["id"], batch["jobs"][0]["id"]
+    declared = _declared_headers(document(w))
+    reads = ["/jobs/{job_id}", "/jobs/{job_id}/result", "/batches/{batch_id}", "/batches/{batch_id}/results", "/health"]
+
+    def ask(method: str, route: str, query: str = "") -> None:
+        path = route.format(job_id=job_id, batch_id=batch_id) + query
+        answer = w.request(method, path, {"url": url} if method == "POST" else None)
+        assert set(answer.headers) - every <= declared[method, route, answer.status_code], (path, answer.status_code)
+
+    for step in (w.run, lambda: ask("DELETE", "/jobs/{job_id}"), lambda: ask("DELETE", "/batches/{batch_id}")):
+        for route in reads:
+            ask("GET", route)
+        ask("GET", "/jobs/{job_id}", "?wait=1")
+        ask("POST", "/jobs")
+        step()
+
+
+def _declared_headers(served: dict[str, Any]) -> dict[tuple[str, str, int], set[str]]:
+    return {
+        (method.upper(), path, int(status)): set(response.get("headers", {}))
+        for path, operations in served["paths"].items()
+        for method, operation in operations.items()
+        for status, response in operation["responses"].items()
+    }

@@ -48,6 +48,13 @@ def test_what_follows_is_computed(tmp_path: Path) -> None:
         assert parameters[name] == expected.stack_parameters[name]
 
 
+@pytest.mark.parametrize("name", ["FunctionSeconds", "VisibilitySeconds", "LeaseSeconds", "BatchLeaseSeconds"])
+def test_nothing_given_for_what_follows(tmp_path: Path, name: str) -> None:
+    """0 is none given, as it is in the environment: a message with a visibility of 0 would come back at once."""
+    write(tmp_path, **{name: 0})
+    assert of_stage("prod", directory=tmp_path)[name] == Settings().stack_parameters[name]
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
