@@ -44,8 +44,8 @@ def main(
                 stage=typed.stage,
                 place=place,
                 now=clock(),
-                tokens=Tokens(place.rows, clock=clock, random_hex=random_hex),
-                quotas=Quotas(place.rows),
+                tokens=Tokens(place.grants, clock=clock, random_hex=random_hex),
+                quotas=Quotas(place.grants),
             )
             match typed.command:
                 case "token create":

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from admin.errors import one_line
 from chalicelib.jobs.access import Limits, Span, Usage
-from chalicelib.storage import items
-from chalicelib.storage.rows import Rows
+from chalicelib.storage.grants import Grants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,27 +28,17 @@ class Quota:
 class Quotas:
     """The quotas in a table. Raises AdminError if DynamoDB refuses or does not answer."""
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, grants: Grants) -> None:
+        self._grants = grants
 
     def quota(self, tenant: str) -> Quota:
         """A tenant's quota; an empty one if it has none."""
         with one_line("reading the quota"):
-            return _as_quota(self._rows.get(items.quota_key(tenant)) or {})
+            limits, usage = self._grants.quota(tenant)
+        return Quota(limits=limits, usage=usage)
 
     def change(self, tenant: str, limits: Mapping[Span, int | None]) -> Quota:
         """Set a tenant's own limits, at least one; None takes one away. Returns the quota as it then is."""
-        own = {span: limit for span, limit in limits.items() if limit is not None}
-        sets = ", ".join(f"{span}_limit = :{span}" for span in own)
-        removes = ", ".join(f"{span}_limit" for span in limits if span not in own)
-        clauses = [f"{verb} {paths}" for verb, paths in (("SET", sets), ("REMOVE", removes)) if paths]
-        values = {f":{span}": limit for span, limit in own.items()}
-        update: dict[str, Any] = {"UpdateExpression": " ".join(clauses)}
-        if values:
-            update["ExpressionAttributeValues"] = items.encode_item(values)
         with one_line("changing the quota"):
-            return _as_quota(self._rows.change(items.quota_key(tenant), update)[1])
-
-
-def _as_quota(item: items.Item) -> Quota:
-    return Quota(limits=items.as_limits(item), usage=items.as_usage(item))
+            own, usage = self._grants.set_limits(tenant, limits)
+        return Quota(limits=own, usage=usage)

@@ -15,6 +15,7 @@ from botocore.config import Config
 from admin.errors import AdminError, one_line
 from chalicelib.settings import DEV, STAGES
 from chalicelib.storage.calls import refuse_cut_answers
+from chalicelib.storage.grants import Grants
 from chalicelib.storage.rows import Rows
 from deployment.account import connect
 from deployment.parameters import CHALICE
@@ -29,7 +30,7 @@ _OUTPUTS = ("TableName", "URL")
 class OpenedStage:
     """Where a stage keeps its tokens and quotas, and where its API is."""
 
-    rows: Rows
+    grants: Grants
     api_url: str
 
 
@@ -48,7 +49,7 @@ def opened(stage: str) -> Iterator[OpenedStage]:
                 f"nothing answers at {variables['AWS_ENDPOINT_URL']}, the address of stage dev's emulator; start it: "
                 "make run (if it uses another port: EMULATOR_PORT=...)"
             )
-        yield OpenedStage(rows=_rows(None, variables["TABLE_NAME"]), api_url=api_url)
+        yield OpenedStage(grants=_grants(None, variables["TABLE_NAME"]), api_url=api_url)
 
 
 def of_dev(given: Mapping[str, str]) -> tuple[dict[str, str], str]:
@@ -79,13 +80,13 @@ def _deployed(stage: str) -> OpenedStage:
             f"no stack {stack.name} is deployed in account {account.number}, region {account.region}; "
             f"deploy it: make deploy STAGE={stage}"
         )
-    return OpenedStage(rows=_rows(account.region, outputs["TableName"]), api_url=outputs["URL"])
+    return OpenedStage(grants=_grants(account.region, outputs["TableName"]), api_url=outputs["URL"])
 
 
-def _rows(region: str | None, table_name: str) -> Rows:
-    """The rows of a table; its region is the environment's if none is given."""
+def _grants(region: str | None, table_name: str) -> Grants:
+    """What a table has of tokens and quotas; its region is the environment's if none is given."""
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 5})
     with one_line("opening the table"):
         client = boto3.session.Session().client("dynamodb", region_name=region, config=config)
     refuse_cut_answers(client)
-    return Rows(client, table_name)
+    return Grants(Rows(client, table_name))

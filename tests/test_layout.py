@@ -64,6 +64,14 @@ def test_what_ships_imports_nothing_of_development(part: str, path: Path) -> Non
     assert not {name.split(".")[0] for name in imports(path)} & DEVELOPMENT
 
 
+def test_only_storage_writes_expressions() -> None:
+    """Whoever wants something written asks the table for it by a verb."""
+    programs = [path for part in ("admin", "client", "deployment") for path in (ROOT / part).rglob("*.py")]
+    others = [path for path in (*SHIPS, *programs) if path.parent.name != "storage"]
+    words = ("UpdateExpression", "ConditionExpression", "storage.expressions")
+    assert [path.name for path in others if any(word in path.read_text() for word in words)] == []
+
+
 def test_no_module_leads_back_to_itself() -> None:
     """Not within a part either."""
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in SHIPS}

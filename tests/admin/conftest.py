@@ -11,6 +11,7 @@ import pytest
 
 from admin.__main__ import main
 from admin.table import OpenedStage
+from chalicelib.storage.grants import Grants
 from chalicelib.storage.rows import Rows
 from tests.world import World, world
 
@@ -35,7 +36,7 @@ class Admin:
 
     def __call__(self, *typed: str, stage: str = "prod") -> Said:
         """`python -m admin --stage prod ...`, which may fail."""
-        place = OpenedStage(rows=rows(self.w), api_url=API)
+        place = OpenedStage(grants=grants(self.w), api_url=API)
         status, last = 0, ""
         try:
             main(
@@ -70,9 +71,9 @@ class Admin:
         return status == 404
 
 
-def rows(w: World) -> Rows:
-    """The table's rows, written again without pauses."""
-    return Rows(w.clients["dynamodb"], w.names["TABLE_NAME"], patience=w.outside.patience)
+def grants(w: World) -> Grants:
+    """What the table has of tokens and limits, written again without pauses."""
+    return Grants(Rows(w.clients["dynamodb"], w.names["TABLE_NAME"], patience=w.outside.patience))
 
 
 @pytest.fixture

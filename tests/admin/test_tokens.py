@@ -13,7 +13,7 @@ from botocore.compat import HTTPHeaders
 
 from admin.errors import AdminError
 from admin.tokens import Tokens
-from tests.admin.conftest import API, Admin, id_of, rows
+from tests.admin.conftest import API, Admin, grants, id_of
 from tests.test_faults import answered
 from tests.world import DAY, MINUTE, SECOND, START, World
 
@@ -250,7 +250,7 @@ def tokens(w: World) -> Tokens:
     """Without pauses."""
     digits: Iterator[int] = iter(range(1, 10_000))
     return Tokens(
-        rows(w),
+        grants(w),
         clock=lambda: w.now,
         random_hex=lambda size: f"{next(digits):0{2 * size}x}",
     )
