@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.jobs.errors import Unavailable
-from deployment.account import said_in_a_line
+from deployment.account import as_deployment_error
 from deployment.errors import DeploymentError
 
 
@@ -17,10 +17,10 @@ class AdminError(Exception):
 
 
 @contextmanager
-def one_line(doing: str) -> Iterator[None]:
+def as_admin_error(doing: str) -> Iterator[None]:
     """Turn what DynamoDB and its driver say no with into an AdminError."""
     try:
-        with said_in_a_line(doing), _drivers_own():
+        with as_deployment_error(doing), _driver_error():
             yield
     except Unavailable as error:
         raise AdminError(f"{doing} failed: {error}; try again") from error
@@ -29,7 +29,7 @@ def one_line(doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def _drivers_own() -> Iterator[None]:
+def _driver_error() -> Iterator[None]:
     """The driver's error says more than the `Unavailable` that it became: AccessDenied, for one."""
     try:
         yield

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from admin.errors import one_line
+from admin.errors import as_admin_error
 from chalicelib.jobs.access import Limits, Span, Usage
 from chalicelib.storage.grants import Grants
 
@@ -33,12 +33,12 @@ class Quotas:
 
     def quota(self, tenant: str) -> Quota:
         """A tenant's quota; an empty one if it has none."""
-        with one_line("reading the quota"):
+        with as_admin_error("reading the quota"):
             limits, usage = self._grants.quota(tenant)
         return Quota(limits=limits, usage=usage)
 
     def change(self, tenant: str, limits: Mapping[Span, int | None]) -> Quota:
         """Set a tenant's own limits, at least one; None takes one away. Returns the quota as it then is."""
-        with one_line("changing the quota"):
+        with as_admin_error("changing the quota"):
             own, usage = self._grants.set_limits(tenant, limits)
         return Quota(limits=own, usage=usage)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from admin.errors import AdminError, one_line
+from admin.errors import AdminError, as_admin_error
 from chalicelib.settings import DEV, STAGES
 from chalicelib.storage.calls import refuse_cut_answers
 from chalicelib.storage.grants import Grants
@@ -86,7 +86,7 @@ def _deployed(stage: str) -> OpenedStage:
 def _grants(region: str | None, table_name: str) -> Grants:
     """What a table has of tokens and quotas; its region is the environment's if none is given."""
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 5})
-    with one_line("opening the table"):
+    with as_admin_error("opening the table"):
         client = boto3.session.Session().client("dynamodb", region_name=region, config=config)
     refuse_cut_answers(client)
     return Grants(Rows(client, table_name))

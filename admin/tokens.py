@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from admin.errors import AdminError, one_line
+from admin.errors import AdminError, as_admin_error
 from chalicelib.jobs import access
 from chalicelib.jobs.access import ID_BYTES, SECRET_BYTES, Token
 from chalicelib.storage.grants import Grants
@@ -35,7 +35,7 @@ class Tokens:
             created_at=self._clock(),
             expires_at=expires_at,
         )
-        with one_line("writing the token"):
+        with as_admin_error("writing the token"):
             stored = self._grants.put(token, sweep_at=None if expires_at is None else _sweep_at(expires_at))
         if not stored:
             raise AdminError("the new token's id was taken already, and nothing was written: try again")
@@ -43,21 +43,21 @@ class Tokens:
 
     def all(self) -> list[Token]:
         """Every token, the oldest first."""
-        with one_line("reading the tokens"):
+        with as_admin_error("reading the tokens"):
             tokens = self._grants.tokens(now=self._clock())
         return sorted(tokens, key=lambda token: (token.created_at, token.id))
 
     def revoke(self, token_id: str) -> tuple[Token, bool]:
         """End a token now; False if it was already revoked, and nothing was changed."""
         now = self._clock()
-        with one_line("changing the token"):
+        with as_admin_error("changing the token"):
             token, changed = self._grants.revoke(token_id, at=now, sweep_at=_sweep_at(now), now=now)
         return _existing(token, token_id), changed
 
     def expire(self, token_id: str, expires_at: int | None) -> Token:
         """Give a token another end, or none. Raises AdminError for one that is revoked: it stays so."""
         sweep_at = None if expires_at is None else _sweep_at(expires_at)
-        with one_line("changing the token"):
+        with as_admin_error("changing the token"):
             token, changed = self._grants.expire(token_id, at=expires_at, sweep_at=sweep_at, now=self._clock())
         existing = _existing(token, token_id)
         if not changed:

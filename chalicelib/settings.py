@@ -185,11 +185,11 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 def check(s: Settings) -> list[str]:
     """What is wrong with the settings, one sentence each; empty if they are consistent."""
-    rules = [*_of_the_place(s), *_of_bounds(s), *_of_what_is_kept(s), *_of_an_attempt(s), *_of_leases(s)]
+    rules = [*_stage_rules(s), *_of_bounds(s), *_retention_rules(s), *_of_an_attempt(s), *_of_leases(s)]
     return [sentence for holds, sentence in rules if not holds]
 
 
-def _of_the_place(s: Settings) -> list[_Rule]:
+def _stage_rules(s: Settings) -> list[_Rule]:
     return [
         (s.stage in STAGES, f"STAGE must be one of {', '.join(STAGES)}, not {s.stage!r}"),
         (
@@ -228,7 +228,7 @@ def _of_bounds(s: Settings) -> Iterator[_Rule]:
             yield value <= most, f"{number.name.upper()} must be at most {most}: {number.metadata['why']}"
 
 
-def _of_what_is_kept(s: Settings) -> list[_Rule]:
+def _retention_rules(s: Settings) -> list[_Rule]:
     return [
         (
             s.window_seconds <= s.retention_days * _DAY_SECONDS,

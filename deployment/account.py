@@ -30,7 +30,7 @@ class Account:
 
 def connect() -> Account:
     """The account of the usual AWS credentials and region. Raises DeploymentError if one is missing."""
-    with said_in_a_line("asking AWS who you are"):
+    with as_deployment_error("asking AWS who you are"):
         session = boto3.session.Session()
         region = session.region_name
         if not region:
@@ -54,7 +54,7 @@ def _client(session: Any, service: str) -> Any:
 
 
 @contextmanager
-def said_in_a_line(doing: str) -> Iterator[None]:
+def as_deployment_error(doing: str) -> Iterator[None]:
     """Turn what the driver raises into a DeploymentError."""
     try:
         yield

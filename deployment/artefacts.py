@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from botocore.exceptions import ClientError
 
-from deployment.account import Account, said_in_a_line
+from deployment.account import Account, as_deployment_error
 from deployment.package import Package
 
 _ABSENT = ("404", "NoSuchBucket", "NotFound", "NoSuchKey")
@@ -24,7 +24,7 @@ def upload(account: Account, package: Package) -> tuple[str, bool]:
     Returns its `s3://` URL, and whether it was uploaded now.
     """
     bucket, key = bucket_of(account), f"{package.digest}.zip"
-    with said_in_a_line(f"uploading the package to bucket {bucket}"):
+    with as_deployment_error(f"uploading the package to bucket {bucket}"):
         if not _there(lambda: account.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account.number)):
             _create(account, bucket)
         new = not _there(lambda: account.s3.head_object(Bucket=bucket, Key=key))

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from deployment.account import Account, said_in_a_line
+from deployment.account import Account, as_deployment_error
 from deployment.errors import DeploymentError
 
 Report = Callable[[str], object]
@@ -41,7 +41,7 @@ class Stack:
 
         Raises DeploymentError with the reasons if it could not be done.
         """
-        with said_in_a_line(f"deploying the stack {self.name}"):
+        with as_deployment_error(f"deploying the stack {self.name}"):
             status = self.status
             if status in _LEFT_HALF_MADE:
                 self.report(f"The stack was left {status} by a failed deployment; it is removed first.")
@@ -61,7 +61,7 @@ class Stack:
 
     def destroy(self) -> bool:
         """Remove the stack; False if there is none. Raises DeploymentError if it could not be removed."""
-        with said_in_a_line(f"removing the stack {self.name}"):
+        with as_deployment_error(f"removing the stack {self.name}"):
             if self.status is None:
                 return False
             self._delete()
@@ -76,7 +76,7 @@ class Stack:
     @property
     def outputs(self) -> dict[str, str]:
         """The stack's outputs."""
-        with said_in_a_line(f"reading the outputs of {self.name}"):
+        with as_deployment_error(f"reading the outputs of {self.name}"):
             found = self._describe(self.name) or {}
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 

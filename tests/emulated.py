@@ -11,7 +11,7 @@ from botocore.config import Config
 from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
 
 
-class _AsSpelled(XFormedAttributePicker):
+class _ExactNames(XFormedAttributePicker):
     """Moto looks for a member under every name that its own code may give it. What it has for DynamoDB's answers are
     dictionaries that are spelled as AWS spells them."""
 
@@ -22,12 +22,12 @@ class _AsSpelled(XFormedAttributePicker):
         return super().__call__(context)
 
 
-def quicken() -> None:
+def speed_up() -> None:
     """Call this before the first request to moto."""
-    moto.core.responses.XFormedAttributePicker = _AsSpelled  # type: ignore[attr-defined]
+    moto.core.responses.XFormedAttributePicker = _ExactNames  # type: ignore[attr-defined]
 
 
-def quick(config: Config, service: str) -> Config:
+def fast_config(config: Config, service: str) -> Config:
     """The client's settings, without what an emulator in this process does not look at."""
     unsigned = Config(signature_version=UNSIGNED) if service in ("dynamodb", "sqs") else Config()
     return config.merge(Config(user_agent="tests")).merge(unsigned)

@@ -12,7 +12,7 @@ from chalicelib.settings import Settings, SettingsError, check, from_environment
 from local_stack.resources import RESOURCES
 
 
-def test_the_defaults_hold_together() -> None:
+def test_the_defaults_are_consistent() -> None:
     """Nobody has to set anything."""
     assert check(from_environment({})) == []
 
@@ -61,7 +61,7 @@ def test_a_closed_stage_may_let_in_every_origin(closed: dict[str, Any]) -> None:
     assert check(replace(Settings(), allowed_origins="*", **closed)) == []
 
 
-def test_a_number_that_is_none_is_refused() -> None:
+def test_a_value_that_is_not_a_number_is_refused() -> None:
     """The environment holds text; what is no whole number is said so."""
     with pytest.raises(SettingsError, match="FETCH_SECONDS must be a whole number, not 'soon'"):
         from_environment({"FETCH_SECONDS": "soon"})

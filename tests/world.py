@@ -353,7 +353,7 @@ class World:
 @functools.cache
 def _clients(endpoint: str) -> dict[str, Any]:
     """Made once: moto answers them in whatever world is open."""
-    emulated.quicken()
+    emulated.speed_up()
     session = boto3.session.Session()
     once: Any = {"total_max_attempts": 1}  # a fault that a test makes is seen, not repaired
 
@@ -365,7 +365,7 @@ def _clients(endpoint: str) -> dict[str, Any]:
             endpoint_url=endpoint or None,
             aws_access_key_id="test",
             aws_secret_access_key="test",
-            config=config if endpoint else emulated.quick(config, service),
+            config=config if endpoint else emulated.fast_config(config, service),
         )
         calls.refuse_cut_answers(made)
         return made

@@ -103,10 +103,10 @@ def _preflights() -> list[Route]:
 
     def view(allowed: str) -> Callable[..., Response]:
         def preflight(call: Call, **_: str) -> Response:
-            let_in = headers.cors(call.api.origins, call.request.headers.get("origin"), ANSWER_HEADERS)
-            if "Access-Control-Allow-Origin" in let_in:
+            cors_headers = headers.cors(call.api.origins, call.request.headers.get("origin"), ANSWER_HEADERS)
+            if "Access-Control-Allow-Origin" in cors_headers:
                 return Response(
-                    body="", status_code=204, headers={**let_in, **headers.preflight(allowed, REQUEST_HEADERS)}
+                    body="", status_code=204, headers={**cors_headers, **headers.preflight(allowed, REQUEST_HEADERS)}
                 )
             detail = f"Allowed here: {allowed}. ALLOWED_ORIGINS says which other origins' pages may use the API."
             return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), {"Allow": allowed})
@@ -122,19 +122,19 @@ def _preflights() -> list[Route]:
 def _guarding(api: Callable[[], Api]) -> Callable[..., Response]:
     def guard(event: Any, get_response: Callable[[Any], Response]) -> Response:
         """Answer only this machine if the service is local, and give every answer its headers."""
-        let_in: Mapping[str, str] = {}
+        cors_headers: Mapping[str, str] = {}
         try:
             the_api = api()
         except Exception:  # inconsistent settings; here, unlike in a route, Chalice does not catch it
             log.exception("the service cannot be set up")
             response = _internal()
         else:
-            let_in = headers.cors(the_api.origins, event.headers.get("origin"), ANSWER_HEADERS)
+            cors_headers = headers.cors(the_api.origins, event.headers.get("origin"), ANSWER_HEADERS)
             if the_api.local and not headers.is_loopback(event.headers.get("host")):
                 response = _problem(problems.problem(problems.MISDIRECTED, headers.NOT_THIS_MACHINE), {})
             else:
                 response = get_response(event)
-        response.headers = headers.merged(response.headers, {**headers.SECURITY, **let_in})
+        response.headers = headers.merged(response.headers, {**headers.SECURITY, **cors_headers})
         return response
 
     return guard

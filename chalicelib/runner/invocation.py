@@ -82,7 +82,7 @@ class Handler(Protocol):
         """Do nothing together: each is handled alone."""
 
 
-class _Away:
+class _Unavailable:
     """Something that all messages of a kind need does not answer: each is left. Other kinds go on."""
 
     def handle(self, _: Delivery) -> End:
@@ -153,7 +153,7 @@ class Runner:
             try:
                 work: Work = handler.take(of_kind, invocation)
             except Unavailable:
-                work = _Away()
+                work = _Unavailable()
             except Exception:  # a bug that one message triggers must not make the others come back
                 log.exception("messages could not be handled together")
                 work = handler.take_each(invocation)
@@ -162,7 +162,8 @@ class Runner:
     def _is_done(self, delivery: Delivery, work: Work | None, invocation: Invocation) -> bool:
         if delivery.message is None or work is None:
             log.error(
-                "a message cannot be read", extra={"message_id": delivery.message_id, "body": delivery.body[:1000]}
+                "a message cannot be read, or its kind is not known",
+                extra={"message_id": delivery.message_id, "body": delivery.body[:1000]},
             )
             return invocation.dead_letters
         with log_context(**delivery.message.ids()):

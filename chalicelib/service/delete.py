@@ -79,7 +79,7 @@ class _Deletion:
                     self.fetch_was_gone.add(job_id)
                 case leave.Leave() as decision:
                     leaving.append(decision)
-        return [*again, *self._let(leaving)]
+        return [*again, *self._depart(leaving)]
 
     def _look(self, job_ids: Sequence[str], now: int) -> dict[str, leave.Seen]:
         rows = self.service.table.jobs(job_ids, tenant=self.tenant)
@@ -97,7 +97,7 @@ class _Deletion:
         self.seen |= {job_id for job_id, row in rows.items() if isinstance(row, Job)}
         return seen
 
-    def _let(self, leaving: Sequence[leave.Leave]) -> list[str]:
+    def _depart(self, leaving: Sequence[leave.Leave]) -> list[str]:
         """Let the jobs leave; returns the ids of those that are still there."""
         leaving_together = list(leave.departures(leaving))
         departed = self.service.table.leave(leaving_together, alone=self.alone)

@@ -104,7 +104,7 @@ def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, stat
     return BatchPage(batch=batch, counts=counts, jobs=page, next=number(page[-1].job) + 1 if more else None)
 
 
-def read_rest(service: Service, tenant: str, batch_id: str, *, cursor: int) -> Rest:
+def read_jobs_from(service: Service, tenant: str, batch_id: str, *, cursor: int) -> Rest:
     """The batch's jobs from number `cursor` on; no others are read."""
     batch = read_batch(service, tenant, batch_id)
     end = cursor + PAGE

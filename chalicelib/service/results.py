@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from chalicelib.jobs.entities import Job, Result
 from chalicelib.jobs.filenames import file_name
 from chalicelib.service.errors import JobFailed, NotFinished, NotFound
-from chalicelib.service.read import Shown, read_job, read_rest
+from chalicelib.service.read import Shown, read_job, read_jobs_from
 from chalicelib.service.service import Service
 from chalicelib.storage.bucket import LINK_SECONDS
 
@@ -82,7 +82,7 @@ def read_result(
 
 def read_links(service: Service, tenant: str, batch_id: str, *, cursor: int) -> LinkedPage:
     """The batch's jobs from number `cursor` on, each with a link to its result. Raises NotFound."""
-    page = read_rest(service, tenant, batch_id, cursor=cursor)
+    page = read_jobs_from(service, tenant, batch_id, cursor=cursor)
     until = service.clock() + LINK_SECONDS * 1000
     return LinkedPage(
         jobs=[(shown, _link_of(service, shown)) for shown in page.jobs],

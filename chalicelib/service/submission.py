@@ -54,7 +54,7 @@ class Submission:
         self._meter.give_back(urls)
 
     @contextmanager
-    def unless_stored(self, urls: int) -> Iterator[None]:
+    def giving_back_if_unavailable(self, urls: int) -> Iterator[None]:
         """Give back what was counted if this ends Unavailable, before any message was sent: no job of it will ever run.
 
         With a key it stays counted: the same request again may find what was stored, and is then not counted.

@@ -53,7 +53,7 @@ def submit_job(service: Service, access: Access, url: str, key: str | None) -> A
 
 
 def _put(submission: Submission, job: Job) -> bool:
-    with submission.unless_stored(1):
+    with submission.giving_back_if_unavailable(1):
         return submission.service.table.submit_job(job)
 
 

@@ -79,7 +79,7 @@ class _Storing:
         standing = table.batch(batch.id) if self.submission.may_be_counted else None
         if standing is None:
             self.submission.count(batch.size)
-            with self.submission.unless_stored(batch.size):
+            with self.submission.giving_back_if_unavailable(batch.size):
                 standing = self._take_lease(batch, lambda: table.submit_batch(batch))
             if _is_held_by(standing, batch.holder):
                 return batch, self._store(batch, begun=False)
@@ -126,7 +126,7 @@ class _Storing:
         """
         jobs = _jobs(batch, self.given.valid)
         try:
-            with self.submission.unless_stored(batch.size):
+            with self.submission.giving_back_if_unavailable(batch.size):
                 written = self.service.table.jobs(batch.job_ids(), tenant=batch.tenant) if begun else {}
                 self.service.table.put_jobs([job for job in jobs if job.id not in written])
         except Unavailable as error:

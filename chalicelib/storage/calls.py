@@ -25,7 +25,7 @@ R = TypeVar("R")
 _REFUSED = "ConditionalCheckFailed"
 _CANCELLED = "TransactionCanceledException"
 # Error codes, and reasons for cancelling a transaction: nothing was written, or the same is being written.
-_AGAIN = {
+_RETRYABLE = {
     "TransactionConflict",
     "TransactionInProgress",
     "Throttling",
@@ -84,7 +84,7 @@ def unavailable(operation: str, *, late: bool = False) -> Iterator[None]:
         yield
     except (ClientError, BotoCoreError) as error:
         log.warning("an AWS call failed", extra={"operation": operation, "reason": str(error)})
-        raise Unavailable(f"{operation} failed", late=late and not _is_over(error)) from error
+        raise Unavailable(f"{operation} failed", late=late and not _cannot_happen_later(error)) from error
 
 
 def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> R | Refusal:
@@ -102,7 +102,7 @@ def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> 
                 why = _reasons(error)
                 if _REFUSED in why:
                     return Refusal(error.response)
-                if not why & _AGAIN:
+                if not why & _RETRYABLE:
                     raise
                 if _code(error) == _CANCELLED:
                     token = str(uuid.uuid4())  # only here is it known that nothing was written with the old one
@@ -113,7 +113,7 @@ def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> 
     raise Unavailable(f"{operation} met conflicts and throttles only")
 
 
-def _is_over(error: Exception) -> bool:
+def _cannot_happen_later(error: Exception) -> bool:
     if isinstance(
         error, ClientError
     ):  # after a server error DynamoDB may still have made the write, or may make it later

@@ -148,11 +148,11 @@ def _read(kind: type[E], item: Item) -> E:
     prefix, key = _KEYS[kind]
     values = decode_item(item)
     values[key] = values["pk"].removeprefix(prefix)
-    made: E = _made(kind, values)
-    return made
+    entity: E = _build(kind, values)
+    return entity
 
 
-def _made(kind: Any, values: Mapping[str, Any]) -> Any:
+def _build(kind: Any, values: Mapping[str, Any]) -> Any:
     """From plain values. A newer version's members are ignored: while it is deployed, both read what both write."""
     return kind(
         **{
@@ -169,12 +169,17 @@ def _members(kind: Any) -> list[tuple[str, object]]:
     return [(member.name, member.default) for member in dataclasses.fields(kind)]
 
 
+def _error_type(name: str) -> ErrorType:
+    """A type of a newer version, while it is deployed, is shown as one that every client knows; its detail is whole."""
+    return ErrorType(name) if name in set(ErrorType) else ErrorType.INVALID_RESPONSE
+
+
 # How to read a member that is stored as something else, whatever entity it belongs to.
 _READERS: dict[str, Callable[[Any], object]] = {
     "status": Status,
-    "type": ErrorType,
-    "result": functools.partial(_made, Result),
-    "error": functools.partial(_made, FetchError),
+    "type": _error_type,
+    "result": functools.partial(_build, Result),
+    "error": functools.partial(_build, FetchError),
 }
 
 

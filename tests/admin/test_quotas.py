@@ -45,7 +45,7 @@ def test_a_limit_takes_effect_within_a_minute(w: World, admin: Admin) -> None:
     assert submit(w, other, 3) == 202
 
 
-def test_none_lifts_everybodys_limit_and_default_restores_it(w: World, admin: Admin) -> None:
+def test_none_removes_the_limit_and_default_restores_it(w: World, admin: Admin) -> None:
     """The tenant of those who need none is meant where none is named."""
     w.settings = Settings(require_tokens=1, quota_urls_per_minute=1)
     w.wire()
@@ -76,7 +76,7 @@ def test_a_change_touches_nothing_else(w: World, admin: Admin) -> None:
     }
 
 
-def test_a_tenant_that_nobody_is_of_may_be_misspelt(admin: Admin) -> None:
+def test_a_tenant_without_tokens_is_pointed_out(admin: Admin) -> None:
     """It says so; the limit is set all the same, for the token may be made later."""
     hint = "Tenant acne has no token: check the name, or create one with --tenant acne.\n"
     admin.create("--tenant", "acme")

@@ -79,7 +79,7 @@ def test_a_prefix(service: Service, time: Time, prefix: str, slash: str) -> None
 
 
 @pytest.mark.parametrize("fault", [AWAY, Fault(429, {"Retry-After": "5"}, name="quota-exceeded")])
-def test_not_now_is_tried_again(service: Service, queue: FetchQueue, time: Time, fault: Fault) -> None:
+def test_temporary_refusals_are_retried(service: Service, queue: FetchQueue, time: Time, fault: Fault) -> None:
     """After the time that the answer names, with the same key."""
     service.fail("POST /batches", fault, fault)
     queue.submit(URLS[:3])

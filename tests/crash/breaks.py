@@ -221,7 +221,7 @@ BY_HAND = [
     Break("a job whose fetch is gone is not looked at again", LEAVE, "return Absent() if seen.fetch_was_gone else LookAgain()", "return Absent()"),
     Break("half an answer is believed", CALLS, '    client.meta.events.register("before-parse.*.*", _refuse_if_cut)\n', ""),
     Break("lack of time uses up deliveries", LOOP, "return Left()  # AWS is slow", "return Left(now)  # AWS is slow"),
-    Break("a conflict counts as made", CALLS, "                if not why & _AGAIN:\n                    raise\n", "                return error.response\n"),
+    Break("a conflict counts as made", CALLS, "                if not why & _RETRYABLE:\n                    raise\n", "                return error.response\n"),
 ]  # fmt: skip
 
 

@@ -229,7 +229,7 @@ def test_the_identity_coding_is_none(fetcher: Fetcher, coding: str) -> None:
 @pytest.mark.parametrize(
     "length", ["-1", "+5", "abc", "", "5, 6", "5,", "5 5", "0x5", "5_0", "5.0", "5\r\nContent-Length: 6", "9" * 19]
 )
-def test_a_length_that_is_none_is_refused_at_once(fetcher: Fetcher, length: str) -> None:
+def test_an_invalid_length_is_refused_at_once(fetcher: Fetcher, length: str) -> None:
     """Though the site keeps the connection open: nobody waits, and nobody asks again."""
     refused(fetcher, OK + f"Content-Length: {length}\r\n\r\nhello".encode(), "malformed: it")
     refused(fetcher, OK + f"Content-Length: {length}\r\n".encode() + CHUNKED, "malformed: it")

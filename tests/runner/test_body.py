@@ -86,7 +86,7 @@ def test_every_size_around_a_piece(coding: str, kind: int, step: int) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_an_end_that_is_none_where_a_piece_is_full(coding: str) -> None:
+def test_a_false_end_at_the_end_of_a_piece(coding: str) -> None:
     """However the letters before it move the bits, it is said to be broken."""
     for literals in range(1, 300):
         raw = broken_after(literals)

@@ -1,7 +1,6 @@
 """What a fetch brings back, which failure each kind of trouble is, and what goes out to a site.
 
-The gaps that a plain `requests` leaves open are numbered; the rest of them are in test_fetch_attacks.py and
-test_hostile_urls.py.
+What a plain `requests` gets wrong is also tested in test_fetch_attacks.py and test_hostile_urls.py.
 """
 
 from __future__ import annotations
@@ -243,7 +242,7 @@ def test_cookies_are_neither_kept_nor_sent(fetcher: Fetcher) -> None:
     assert len(fetcher._session.cookies) == 0  # a jar that fills is a leak, even where nothing is sent from it
 
 
-def test_the_environment_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy, no password from a .netrc, no other authorities."""
     (tmp_path / ".netrc").write_text("machine a.test login me password secret\n")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -1101,7 +1100,7 @@ def test_ports(fetcher: Fetcher) -> None:
         assert outcome.error.type is ErrorType.BLOCKED
 
 
-def test_hosts_that_are_no_host_names() -> None:
+def test_invalid_host_names() -> None:
     """Underscores and edge hyphens are in use."""
     fetcher = make(getaddrinfo=names({"my_bucket.-x-.test": ["127.0.0.1"]}))
     with site(always(response())) as running:
@@ -1109,7 +1108,7 @@ def test_hosts_that_are_no_host_names() -> None:
     fetcher.close()
 
 
-def test_ipv6_that_is_given_to_nobody() -> None:
+def test_unassigned_ipv6() -> None:
     """Outside 2000::/3 nothing is public, and Azure's in-between service is an IPv4 address that looks so."""
     for address in ("400::1", "::ffff:0:7f00:1", "2001:20::1", "168.63.129.16"):
         fetcher = make(getaddrinfo=names({"a.test": [address]}))

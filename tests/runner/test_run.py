@@ -358,7 +358,7 @@ class CutSite(Site):
         return failure(200, retryable=False)
 
 
-def test_an_unfinished_upload_is_taken_back(w: World) -> None:
+def test_an_unfinished_upload_is_aborted(w: World) -> None:
     """No parts and no object stay of a body that was cut."""
     w.site = CutSite()
     w.wire()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ def test_what_is_written_is_read_back(entity: Any, read: Read) -> None:
 
 
 @pytest.mark.parametrize(("entity", "read"), ENTITIES)
-def test_members_of_a_newer_version_are_passed_over(entity: Any, read: Read) -> None:
+def test_members_of_a_newer_version_are_ignored(entity: Any, read: Read) -> None:
     """Also within a result and an error: while a deployment goes on, both versions read what both write."""
     item = {**items.item_of(entity, 9), "later": {"S": "x"}, "v": {"N": "2"}}
     for part in ("result", "error"):
@@ -82,7 +83,17 @@ def test_members_of_a_newer_version_are_passed_over(entity: Any, read: Read) -> 
     assert read(item) == entity
 
 
-def test_what_is_as_by_default_is_not_stored() -> None:
+def test_a_type_of_error_of_a_newer_version_can_be_read() -> None:
+    """While both versions are deployed, a job that failed for a new reason is no fault of the older one."""
+    item = items.item_of(FAILED, 9)
+    item["error"]["M"]["type"] = {"S": "lunar"}
+    read = items.as_fetch(item).error
+    assert read is not None
+    assert replace(read, type=ErrorType.HTTP_STATUS) == FAILED.error
+    assert read.type is ErrorType.INVALID_RESPONSE
+
+
+def test_defaults_are_not_stored() -> None:
     """Conditions ask whether a member is there."""
     batch = Batch(id="b", tenant="t", size=2, digest="d", submitted_at=1, lease_until=2, holder="h")
     assert "accepted" not in items.item_of(batch, 9)
