@@ -322,5 +322,5 @@ def test_every_command_on_the_emulator(tmp_path_factory: pytest.TempPathFactory)
         assert index["ids"] == {"SS": ids[1:]}
         assert "2 URLs" in says("quota", "set", "--per-minute", "2", "--per-day", "none")
         shown = says("quota", "set", "--per-minute", "default")
-        assert "Who sends no token has the limits that stage dev was started with" in shown
+        assert "the limits are those that stage dev was started with" in shown
         assert shown.startswith(says("quota", "show"))

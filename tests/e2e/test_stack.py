@@ -50,7 +50,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         assert all(map(runs, pids))
         os.killpg(stack.process.pid, signal.SIGINT)
         assert stack.process.wait(END_SECONDS) == 0
-        assert stack.said.rstrip().endswith("Ended. The emulator's data went with it.")
+        assert stack.said.rstrip().endswith("Stopped. The emulator's data is gone.")
         assert "Traceback" not in stack.said
         assert not [pid for pid in pids if runs(pid)]
 
