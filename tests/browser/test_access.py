@@ -86,7 +86,7 @@ def test_a_quota(closed: Running, visit: Visit, token: str) -> None:
     visitor.paste(urls)
     visitor.button("Submit").click()
     note = visitor.page.get_by_role("status").filter(has_text="The quota is used up.")
-    expect(note).to_contain_text("You may submit 20 URLs a day and 5 of them are left; this has 20.")
+    expect(note).to_contain_text("You may submit 20 URLs a day, of which 5 are left; this request has 20.")
     expect(note).to_contain_text(re.compile(r"Try again in \d"))
     expect(visitor.urls).to_have_value("\n".join(urls))
     visitor.submit_and_wait(*urls[15:])
