@@ -229,7 +229,7 @@ def test_rejected_urls(stack: Running, visit: Visit, fresh: Fresh) -> None:
     expect(visitor.page.get_by_role("heading", name="2 URLs were not accepted")).to_be_visible()
     rejected = visitor.page.get_by_role("list", name="2 URLs were not accepted").get_by_role("listitem")
     expect(rejected).to_have_text(
-        [re.compile("^ftp://example.com/The scheme must"), re.compile("^example.comA URL begins")]
+        [re.compile("^ftp://example.com/The scheme must"), re.compile("^example.comA URL must begin")]
     )
     visitor.see_finished(1)
     visitor.button("Put back to mend").click()

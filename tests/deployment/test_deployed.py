@@ -216,7 +216,7 @@ def test_a_second_deployment_is_an_update(service: Deployed, made: Package) -> N
 
     again()
     assert any(line.startswith("No changes") for line in said)
-    assert any("is there already" in line for line in said)
+    assert any("is already there" in line for line in said)
     said.clear()
     outputs = again(RunnerMemory="768")
     assert [line for line in said if "UPDATE_COMPLETE" in line and "RunJobs" in line]
