@@ -88,7 +88,7 @@ def test_an_api_whose_request_takes_too_long(tmp_path: Path) -> None:
         with stack.stopped(stack.facts["pids"]["emulator"]):
             answer = stack.ask("POST", "/jobs", {"url": stack.page("/hello.txt")})
             assert (answer.status, answer.json["type"].rpartition("/")[2]) == (503, "unavailable")
-            assert answer.json["detail"].startswith("No answer came in time.")
+            assert answer.json["detail"].startswith("There was no answer in time.")
             until(lambda: not runs(ended))
         assert stack.submit(stack.page("/hello.txt"))["status"] == "queued"
         assert "api: POST /jobs timed out after 6 s" in stack.said
