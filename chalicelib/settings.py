@@ -38,7 +38,10 @@ DERIVED = 0  # the default of a setting that `Settings.__post_init__` derives fr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The service's configuration. The environment variable of a member is its name in capitals."""
+    """The service's configuration. The environment variable of a member is its name in capitals.
+
+    `dataclasses.replace` keeps derived values: give the ones that should follow as DERIVED.
+    """
 
     # Where it runs and what it uses
     stage: str = DEV  # dev is this machine; every other stage is a deployment

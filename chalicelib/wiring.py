@@ -99,7 +99,7 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
     access = AccessTable(outside.client("dynamodb"), s.table_name, patience=patience)
     limits = {Span.MINUTE: s.quota_urls_per_minute, Span.DAY: s.quota_urls_per_day}
     return Service(
-        access=access,
+        access_table=access,
         gate=Gate(access, outside.clock, default_limits=limits, is_open=s.open),
         table=_table(s, outside),
         queue=Queue(outside.client("sqs"), s.queue_url, parallel=parallel, patience=patience),

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
+from chalicelib.api import parameters
 from chalicelib.jobs import access
 from chalicelib.jobs.access import Quota
 
@@ -53,7 +54,7 @@ def rate_limit(quota: Quota | None) -> dict[str, str]:
     limits = access.in_order(quota.limits)
     policy = ", ".join(f'"{span}";q={limit};w={span.seconds}' for span, limit in limits)
     state = ", ".join(f'"{span}";r={quota.remaining(span)};t={span.seconds_left(quota.now)}' for span, _ in limits)
-    return {"RateLimit-Policy": policy, "RateLimit": state}
+    return parameters.RATE_LIMIT_POLICY.of(policy) | parameters.RATE_LIMIT.of(state)
 
 
 def bearer(authorization: str | None) -> str | None:

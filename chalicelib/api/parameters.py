@@ -32,6 +32,10 @@ class AnswerHeader:
     name: str
     says: str
 
+    def of(self, value: object) -> dict[str, str]:
+        """The header with a value."""
+        return {self.name: str(value)}
+
 
 JOB_ID = Parameter[str | None](
     name="job_id",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chalicelib.api import problems
+from chalicelib.api import parameters, problems
 from chalicelib.api.headers import rate_limit
 from chalicelib.api.problems import ProblemError
 from chalicelib.api.types import ErrorView, FieldError
@@ -22,7 +22,7 @@ def problem_of(error: FetchQueueError) -> ProblemError:
         case Unavailable():
             detail = "Something that the service needs is not available."
             detail += f" Send the same request again in {UNAVAILABLE_SECONDS} s."
-            return ProblemError(problems.UNAVAILABLE, detail, headers={"Retry-After": str(UNAVAILABLE_SECONDS)})
+            return ProblemError(problems.UNAVAILABLE, detail, headers=parameters.RETRY_AFTER.of(UNAVAILABLE_SECONDS))
         case InvalidURL():
             return problems.at("/url", str(error))
         case errors.NotFound(what=what):
@@ -30,7 +30,7 @@ def problem_of(error: FetchQueueError) -> ProblemError:
             return ProblemError(problems.NOT_FOUND, detail)
         case errors.NotFinished(status=status):
             detail = f"The job is {status}. Ask again in {JOB_POLL_SECONDS} s."
-            return ProblemError(problems.NOT_FINISHED, detail, headers={"Retry-After": str(JOB_POLL_SECONDS)})
+            return ProblemError(problems.NOT_FINISHED, detail, headers=parameters.RETRY_AFTER.of(JOB_POLL_SECONDS))
         case errors.JobFailed(error=why):
             return ProblemError(problems.JOB_FAILED, f"There is no result: {why.detail}", error=ErrorView.of(why))
         case errors.NoValidURL():
@@ -46,11 +46,11 @@ def problem_of(error: FetchQueueError) -> ProblemError:
         case errors.InProgress(seconds=seconds):
             detail = "The first request with this Idempotency-Key is still being stored."
             detail += f" Send the same request again in {seconds} s."
-            return ProblemError(problems.IN_PROGRESS, detail, headers={"Retry-After": str(seconds)})
+            return ProblemError(problems.IN_PROGRESS, detail, headers=parameters.RETRY_AFTER.of(seconds))
         case errors.Unauthorized():
             detail = "Send a valid access token: Authorization: Bearer fq_..."
             detail += " Whoever runs this service can give you one."
-            realm = {"WWW-Authenticate": 'Bearer realm="fetch-queue"'}
+            realm = parameters.WWW_AUTHENTICATE.of('Bearer realm="fetch-queue"')
             return ProblemError(problems.UNAUTHORIZED, detail, headers=realm)
         case errors.QuotaExceeded():
             return _quota_exceeded(error)
@@ -78,7 +78,7 @@ def _quota_exceeded(error: errors.QuotaExceeded) -> ProblemError:
         problems.QUOTA_EXCEEDED,
         f"You may submit {_urls(limit)} a {error.span}, of which {left} {'is' if left == 1 else 'are'} left; "
         f"this request has {error.urls}. Send it again in {wait} s.",
-        headers={"Retry-After": str(wait), **rate_limit(error.quota)},
+        headers=parameters.RETRY_AFTER.of(wait) | rate_limit(error.quota),
     )
 
 

@@ -34,7 +34,7 @@ def create_jobs(call: Call) -> Response:
     key = call.get(parameters.IDEMPOTENCY_KEY)
     accepted = submit.submit_job(call.service, call.access, body.url, key)
     location = call.render.job_path(accepted.job.job.id)
-    answer_headers = {"Location": location, **_job_poll(accepted.job), **rate_limit(accepted.quota)}
+    answer_headers = parameters.LOCATION.of(location) | _job_poll(accepted.job) | rate_limit(accepted.quota)
     return _json(202, call.render.job(accepted.job), answer_headers)
 
 
@@ -45,8 +45,9 @@ def create_batch(call: Call) -> Response:
     accepted = submit_batch.submit_batch(call.service, call.access, body.urls, key)
     location = call.render.batch_path(accepted.batch.id)
     finished = all(shown.finished for shown in accepted.jobs)
-    first = {} if finished else {"Retry-After": str(first_batch_poll(accepted.batch.size))}
-    return _json(202, call.render.accepted(accepted), {"Location": location, **first, **rate_limit(accepted.quota)})
+    first = {} if finished else parameters.RETRY_AFTER.of(first_batch_poll(accepted.batch.size))
+    answer_headers = parameters.LOCATION.of(location) | first | rate_limit(accepted.quota)
+    return _json(202, call.render.accepted(accepted), answer_headers)
 
 
 def get_job(call: Call, job_id: str) -> Response:
@@ -56,7 +57,7 @@ def get_job(call: Call, job_id: str) -> Response:
     shown = read.await_job(call.service, call.tenant, job_id, seconds)
     answer_headers = _job_poll(shown)
     if asked is None and seconds:
-        answer_headers["Preference-Applied"] = f"wait={seconds}"
+        answer_headers |= parameters.PREFERENCE_APPLIED.of(f"wait={seconds}")
     return _json(200, call.render.job(shown), answer_headers)
 
 
@@ -71,7 +72,7 @@ def get_result(call: Call, job_id: str) -> Response:
         may_be_inline=result.is_one_page,
     )
     answer_headers: dict[str, str | list[str]] = {
-        "ETag": result.etag_of(found.result),
+        **parameters.ETAG.of(result.etag_of(found.result)),
         "Cache-Control": "private, no-cache",
         # HTML from a stranger must not run as one of our pages.
         "X-Content-Type-Options": "nosniff",
@@ -85,7 +86,7 @@ def get_result(call: Call, job_id: str) -> Response:
                 body=text, status_code=200, headers={**answer_headers, "Content-Type": found.result.content_type}
             )
         case results.Elsewhere(url=url):
-            answer_headers |= {"Location": url, "Content-Type": "text/plain"}
+            answer_headers |= {**parameters.LOCATION.of(url), "Content-Type": "text/plain"}
             return Response(body="", status_code=303, headers=answer_headers)
 
 
@@ -100,7 +101,7 @@ def get_batch(call: Call, batch_id: str) -> Response:
     cursor = call.get(parameters.CURSOR)
     status = call.get(parameters.STATUS)
     found = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
-    later = {} if found.finished else {"Retry-After": str(_batch_poll(call.service.clock() - found.batch.submitted_at))}
+    later = {} if found.finished else _batch_poll(call, found.batch.submitted_at)
     return _json(200, call.render.page(found, status), later)
 
 
@@ -112,9 +113,10 @@ def get_batch_results(call: Call, batch_id: str) -> Response:
     lines = [msgspec.json.encode(view).decode() + "\n" for view in views]
     answer_headers = {"Content-Type": LINES, "Cache-Control": "no-store"}
     if found.next is not None:
-        answer_headers["Link"] = f'<{call.render.batch_path(batch_id)}/results?cursor={found.next}>; rel="next"'
+        path = f"{call.render.batch_path(batch_id)}/results?cursor={found.next}"
+        answer_headers |= parameters.LINK.of(f'<{path}>; rel="next"')
     if not found.finished:
-        answer_headers["Retry-After"] = str(_batch_poll(call.service.clock() - found.submitted_at))
+        answer_headers |= _batch_poll(call, found.submitted_at)
     return _text(200, "".join(lines), answer_headers)
 
 
@@ -283,7 +285,7 @@ def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None =
 
 
 def _job_poll(shown: read.Shown) -> dict[str, str]:
-    return {} if shown.finished else {"Retry-After": str(JOB_POLL_SECONDS)}
+    return {} if shown.finished else parameters.RETRY_AFTER.of(JOB_POLL_SECONDS)
 
 
 def first_batch_poll(size: int) -> int:
@@ -292,6 +294,7 @@ def first_batch_poll(size: int) -> int:
     return max(least, min(most, math.ceil(size / 200)))
 
 
-def _batch_poll(age: int) -> int:
+def _batch_poll(call: Call, submitted_at: int) -> dict[str, str]:
     least, most = BATCH_POLL_SECONDS
-    return max(least, min(most, math.ceil(age / 10_000)))
+    age = call.service.clock() - submitted_at
+    return parameters.RETRY_AFTER.of(max(least, min(most, math.ceil(age / 10_000))))

@@ -11,7 +11,7 @@ from typing import Any
 
 from chalice.app import Chalice, Request, Response
 
-from chalicelib.api import headers, problems, requests
+from chalicelib.api import headers, parameters, problems, requests
 from chalicelib.api.api import Api
 from chalicelib.api.parameters import Parameter
 from chalicelib.api.refusals import problem_of
@@ -109,7 +109,7 @@ def _preflights() -> list[Route]:
                     body="", status_code=204, headers={**cors_headers, **headers.preflight(allowed, REQUEST_HEADERS)}
                 )
             detail = f"Allowed here: {allowed}. ALLOWED_ORIGINS says which other origins' pages may use the API."
-            return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), {"Allow": allowed})
+            return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), parameters.ALLOW.of(allowed))
 
         return preflight
 
@@ -145,11 +145,11 @@ def _reshape(event: Any, get_response: Callable[[Any], Response]) -> Response:
     response = get_response(event)
     if response.status_code < 400 or response.headers.get("Content-Type") == problems.CONTENT_TYPE:
         return response
-    allow = response.headers.get("Allow")
+    allow = response.headers.get(parameters.ALLOW.name)
     if response.status_code == problems.METHOD_NOT_ALLOWED.status and allow:
         methods = ", ".join(method for method in str(allow).split(", ") if method != "OPTIONS")
         detail = f"Allowed here: {methods}."
-        return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), {"Allow": methods})
+        return _problem(problems.problem(problems.METHOD_NOT_ALLOWED, detail), parameters.ALLOW.of(methods))
     if response.status_code == problems.MALFORMED.status:
         return _problem(problems.problem(problems.MALFORMED, "The request is not valid HTTP."), {})
     return _internal()

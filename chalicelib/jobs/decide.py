@@ -4,7 +4,7 @@ A message is responsible for the fetch that has its job's id, and for no other,
 whether or not the job still exists:
 
     own fetch   finished                         -> Acknowledge
-                lease live                       -> Leave until it ends
+                lease live                       -> Wait until it ends
                 lease over, attempts left        -> Resume
                 lease over, attempts spent       -> GiveUp
     none yet    job gone, expired or linked      -> LookAgain, then Acknowledge
@@ -62,7 +62,7 @@ class LookAgain:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class Wait:
     """Until this time another worker holds the fetch, or the pause before the next attempt lasts."""
 
     until: int
@@ -105,7 +105,7 @@ class Fail:
     job: Job
 
 
-Decision = Acknowledge | LookAgain | Leave | Start | Join | Resume | GiveUp | Fail
+Decision = Acknowledge | LookAgain | Wait | Start | Join | Resume | GiveUp | Fail
 
 
 def decide(seen: Seen, *, now: int, rules: Rules, looked: bool = False, dead_letter: bool = False) -> Decision:
@@ -166,7 +166,7 @@ def _of_own_fetch(own: Fetch, now: int, rules: Rules, dead_letter: bool) -> Deci
     if own.finished:
         return Acknowledge()
     if own.lease_until > now:
-        return Leave(own.lease_until)
+        return Wait(own.lease_until)
     if dead_letter or own.attempt >= rules.max_attempts:
         return GiveUp(own)
     return Resume(own)

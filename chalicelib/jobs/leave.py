@@ -1,8 +1,8 @@
 """What a DELETE does next with a job, decided from what it has read. Pure.
 
     no row, or one that has expired or is another's   -> Absent
-    job without a fetch                               -> Leave
-    job, and the fetch that it shares                 -> Leave
+    job without a fetch                               -> Depart
+    job, and the fetch that it shares                 -> Depart
     job whose fetch is gone                           -> LookAgain, then Absent
     mark that names a fetch                           -> Finish
     bare mark of a job that was seen before           -> Deleted
@@ -60,14 +60,14 @@ class LookAgain:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class Depart:
     """The job leaves its fetch, if it has one, and becomes a mark."""
 
     job: Job
     fetch: Fetch | None
 
 
-Decision = Absent | Deleted | Finish | LookAgain | Leave
+Decision = Absent | Deleted | Finish | LookAgain | Depart
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def decide(seen: Seen, *, now: int, rules: Rules) -> Decision:
     if row is None or is_expired(row.submitted_at, now=now, retention=rules.retention):
         return Absent()
     if row.fetch_id is None or seen.fetch is not None:
-        return Leave(row, seen.fetch)
+        return Depart(row, seen.fetch)
     return Absent() if seen.fetch_was_gone else LookAgain()
 
 
@@ -98,7 +98,7 @@ def _decide_on_mark(mark: Mark, seen: Seen, now: int, rules: Rules) -> Decision:
     return Deleted() if seen.seen_before else Absent()
 
 
-def departures(leaving: Iterable[Leave]) -> Iterator[Departure]:
+def departures(leaving: Iterable[Depart]) -> Iterator[Departure]:
     """Jobs that share a fetch leave together; only then do the last of them take the fetch with them."""
     sharers: dict[str, list[Job]] = defaultdict(list)
     fetches: dict[str, Fetch] = {}

@@ -7,7 +7,7 @@ is responsible for; whatever else happens, it is left and comes back.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from chalicelib.jobs import decide
@@ -19,7 +19,7 @@ from chalicelib.runner.ends import Done, End, Left
 from chalicelib.runner.invocation import Delivery, Invocation
 from chalicelib.storage.bucket import Bucket, result_keys
 from chalicelib.storage.queue import FetchMessage
-from chalicelib.storage.table import START_LIMIT, Table
+from chalicelib.storage.table import Table
 
 ROUNDS = 5  # two are enough for correctness; more only save a redelivery in a race
 
@@ -99,19 +99,19 @@ class _Taken:
                     pass  # the message came twice
                 case decide.Start(job) if job.url_key in {other.url_key for other in starting.values()}:
                     repeats.append(message)
-                case decide.Start(job) if len(starting) < START_LIMIT:
+                case decide.Start(job):
                     starting[delivery] = job
         if len(starting) + len(repeats) < 2 or not self.invocation.has_time:
             return
         try:
-            if not self.by.table.start_all(list(starting.values()), now=now):
-                return
+            started = self.by.table.start_all(list(starting.values()), now=now)
         except Unavailable:
             return
-        self.started.update(starting)
-        claims = _claims_of(starting)
+        self.started.update((delivery, job) for delivery, job in starting.items() if job in started)
+        claims = _claims_of(started)
         for message in repeats:  # they join what was just started, without being refused first
-            self.first[message] = replace(self.first[message], claim=claims[message.url_key])
+            if message.url_key in claims:
+                self.first[message] = replace(self.first[message], claim=claims[message.url_key])
 
     def _work_on(self, message: FetchMessage, seen: decide.Seen) -> End:
         """The loop: a refused write is a reason to look again, not to acknowledge."""
@@ -141,7 +141,7 @@ class _Taken:
                 return Done()
             case decide.LookAgain():
                 return None
-            case decide.Leave(until):
+            case decide.Wait(until):
                 return Left(until)
             case decide.Start() | decide.Resume() if not self.invocation.has_time:
                 return Left()  # AWS is slow, which must use up no more deliveries than an outage
@@ -177,9 +177,6 @@ def _message_of(delivery: Delivery) -> FetchMessage:
     return delivery.message
 
 
-def _claims_of(started: Mapping[Delivery, Job]) -> dict[str, Claim]:
+def _claims_of(started: Sequence[Job]) -> dict[str, Claim]:
     """The claims that were put when these jobs were started, by url_key."""
-    return {
-        job.url_key: Claim(url_key=job.url_key, fetch_id=job.id, submitted_at=job.submitted_at)
-        for job in started.values()
-    }
+    return {job.url_key: Claim(url_key=job.url_key, fetch_id=job.id, submitted_at=job.submitted_at) for job in started}

@@ -137,13 +137,16 @@ class Runner:
         invocation = Invocation(
             queue=queue, seconds_left=seconds_left, seconds_needed=needed, dead_letters=dead_letters
         )
-        deliveries = [Delivery.of(record) for record in records]
+        try:
+            return self._handle([Delivery.of(record) for record in records], invocation)
+        finally:
+            self._metrics.flush()
+
+    def _handle(self, deliveries: Sequence[Delivery], invocation: Invocation) -> list[str]:
         work = dict(self._take(deliveries, invocation))
         in_order = sorted(deliveries, key=lambda delivery: delivery in work and work[delivery].goes_last(delivery))
         done = self._parallel(lambda delivery: self._is_done(delivery, work.get(delivery), invocation), in_order)
-        left = [delivery for delivery, is_done in zip(in_order, done, strict=True) if not is_done]
-        self._metrics.flush()
-        return [delivery.message_id for delivery in left]
+        return [delivery.message_id for delivery, is_done in zip(in_order, done, strict=True) if not is_done]
 
     def _take(self, deliveries: Sequence[Delivery], invocation: Invocation) -> Iterator[tuple[Delivery, Work]]:
         for kind, handler in self.handlers.items():
@@ -187,7 +190,7 @@ class Runner:
         else:
             return  # it comes back by itself
         try:
-            invocation.queue.leave(delivery.receipt_handle, seconds)
+            invocation.queue.hide(delivery.receipt_handle, seconds)
         except Unavailable:
             log.warning("a message comes back later than necessary", extra={"message_id": delivery.message_id})
 

@@ -62,7 +62,7 @@ class _Deletion:
 
     def round(self, job_ids: Sequence[str]) -> list[str]:
         """Read, decide, write; returns the jobs to look at again."""
-        leaving: list[leave.Leave] = []
+        leaving: list[leave.Depart] = []
         again: list[str] = []
         now = self.service.clock()
         for job_id, seen in self._look(job_ids, now).items():
@@ -77,7 +77,7 @@ class _Deletion:
                 case leave.LookAgain():
                     again.append(job_id)
                     self.fetch_was_gone.add(job_id)
-                case leave.Leave() as decision:
+                case leave.Depart() as decision:
                     leaving.append(decision)
         return [*again, *self._depart(leaving)]
 
@@ -97,7 +97,7 @@ class _Deletion:
         self.seen |= {job_id for job_id, row in rows.items() if isinstance(row, Job)}
         return seen
 
-    def _depart(self, leaving: Sequence[leave.Leave]) -> list[str]:
+    def _depart(self, leaving: Sequence[leave.Depart]) -> list[str]:
         """Let the jobs leave; returns the ids of those that are still there."""
         leaving_together = list(leave.departures(leaving))
         departed = self.service.table.leave(leaving_together, alone=self.alone)

@@ -23,7 +23,7 @@ class Service:
     table: Table
     queue: Queue
     bucket: Bucket
-    access: AccessTable
+    access_table: AccessTable
     gate: Gate
     addresses: AddressPolicy
     batch_lease: int  # milliseconds

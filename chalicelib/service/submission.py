@@ -24,7 +24,7 @@ class Submission:
         self.service = service
         self.tenant = access.tenant
         self.key = key
-        self._meter = Meter(service.access, access, service.clock())
+        self._meter = Meter(service.access_table, access, service.clock())
 
     @property
     def may_be_counted(self) -> bool:
@@ -40,10 +40,10 @@ class Submission:
         """The id of what is submitted: derived from the key, within its scope, or a new one."""
         return self.service.new_id() if self.key is None else ids.derived(self.tenant, scope, self.key)
 
-    def url_key(self, url: str) -> str:
-        """The key of the claim on a URL. Raises InvalidURL."""
+    def target(self, url: str) -> Target:
+        """What the site of a URL is asked. Raises InvalidURL."""
         check_single(url)
-        return Target.of(url, self.service.addresses).key(self.tenant)
+        return Target.of(url, self.service.addresses)
 
     def count(self, urls: int) -> None:
         """Count URLs that are about to be stored. Raises QuotaExceeded."""

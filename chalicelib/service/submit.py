@@ -31,12 +31,12 @@ def submit_job(service: Service, access: Access, url: str, key: str | None) -> A
     Raises InvalidURL, KeyGone and KeyReused, and QuotaExceeded.
     """
     submission = Submission(service, access, key)
-    url_key = submission.url_key(url)
+    target = submission.target(url)
     job = Job(
         id=submission.id_for(SCOPE),
         tenant=access.tenant,
         url=url,
-        url_key=url_key,
+        url_key=target.key(access.tenant),
         submitted_at=service.clock(),
     )
     standing = service.table.job(job.id) if submission.may_be_counted else None

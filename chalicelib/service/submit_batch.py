@@ -13,6 +13,7 @@ from chalicelib.jobs import ids
 from chalicelib.jobs.access import Access, Quota
 from chalicelib.jobs.entities import Batch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import InvalidURL
 from chalicelib.metrics import Metric
 from chalicelib.service.errors import InProgress, KeyGone, KeyReused, NoValidURL, RejectedURL
@@ -37,7 +38,7 @@ class AcceptedBatch:
 class _Given:
     """The URLs of a request, sorted into valid and rejected ones."""
 
-    valid: list[tuple[str, str]]  # URL and url_key
+    valid: list[tuple[str, Target]]  # a URL as it was given, and what its site is asked
     rejected: list[RejectedURL]
 
 
@@ -161,23 +162,23 @@ def _sorted(submission: Submission, urls: Sequence[str]) -> _Given:
     given = _Given(valid=[], rejected=[])
     for index, url in enumerate(urls):
         try:
-            given.valid.append((url, submission.url_key(url)))
+            given.valid.append((url, submission.target(url)))
         except InvalidURL as error:
             given.rejected.append(RejectedURL(index=index, url=url, detail=str(error)))
     return given
 
 
-def _jobs(batch: Batch, valid: Sequence[tuple[str, str]]) -> list[Job]:
+def _jobs(batch: Batch, valid: Sequence[tuple[str, Target]]) -> list[Job]:
     return [
         Job(
             id=job_id,
             tenant=batch.tenant,
             url=url,
-            url_key=url_key,
+            url_key=target.key(batch.tenant),
             submitted_at=batch.submitted_at,
             batch_id=batch.id,
         )
-        for job_id, (url, url_key) in zip(batch.job_ids(), valid, strict=True)
+        for job_id, (url, target) in zip(batch.job_ids(), valid, strict=True)
     ]
 
 

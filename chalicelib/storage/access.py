@@ -4,6 +4,8 @@ TOKEN#<id>       tenant, digest, name, created_at, expires_at, revoked_at; swept
 TOKENS           ids: the set of all tokens' ids; only the operator's command line reads and writes it
 QUOTA#<tenant>   minute, minute_used, day, day_used: the minute and day last counted in, and how many URLs;
                  minute_limit, day_limit: this tenant's limits, if they differ from the default
+
+TOKENS and QUOTA# have no version: they are changed member by member, and a new meaning gets a new member.
 """
 
 from __future__ import annotations

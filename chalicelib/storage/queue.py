@@ -13,7 +13,7 @@ from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
 
 SEND_LIMIT = 10  # messages in a SendMessageBatch
 MAX_VISIBILITY_SECONDS = 43200  # SQS allows no more, counted from when the message was received
-LONGEST_LEAVE_SECONDS = MAX_VISIBILITY_SECONDS - 960  # since receipt an invocation may have passed, and a minute more
+LONGEST_HIDE_SECONDS = MAX_VISIBILITY_SECONDS - 960  # since receipt an invocation may have passed, and a minute more
 
 _VERSION = 1
 
@@ -78,13 +78,13 @@ class Queue:
             self._send_chunk, [list(messages[at : at + SEND_LIMIT]) for at in range(0, len(messages), SEND_LIMIT)]
         )
 
-    def leave(self, receipt_handle: str, seconds: float) -> None:
+    def hide(self, receipt_handle: str, seconds: float) -> None:
         """Let a received message come back after this long: rounded up to whole seconds, at least one.
 
-        At most LONGEST_LEAVE_SECONDS: SQS refuses more than its limit, and the message would come back at once.
+        At most LONGEST_HIDE_SECONDS: SQS refuses more than its limit, and the message would come back at once.
         """
-        visibility = min(max(math.ceil(seconds), 1), LONGEST_LEAVE_SECONDS)
-        with unavailable("leaving a message"):
+        visibility = min(max(math.ceil(seconds), 1), LONGEST_HIDE_SECONDS)
+        with unavailable("hiding a message"):
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=visibility
             )

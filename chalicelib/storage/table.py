@@ -18,7 +18,7 @@ from chalicelib.storage.expressions import TRANSACTION_LIMIT, Write
 from chalicelib.storage.rows import Rows
 from chalicelib.storage.terms import Terms
 
-START_LIMIT = TRANSACTION_LIMIT // 3  # jobs that one transaction can start: job, fetch and claim of each
+_START_LIMIT = TRANSACTION_LIMIT // 3  # jobs that one transaction can start: job, fetch and claim of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +137,11 @@ class Table:
         """Begin the job's own fetch and claim the URL, replacing the claim of a dead fetch if one is named."""
         return self._rows.write(protocol.start(job, now=now, terms=self._terms, dead=dead))
 
-    def start_all(self, jobs: Sequence[Job], *, now: int) -> bool:
-        """Start all of these jobs or none, in one transaction: at most START_LIMIT."""
-        starts = [protocol.start(job, now=now, terms=self._terms, dead=None) for job in jobs]
-        return self._rows.write([operation for start in starts for operation in start])
+    def start_all(self, jobs: Sequence[Job], *, now: int) -> Sequence[Job]:
+        """Start jobs in one transaction, as many as fit into it; returns those, or none if the write was refused."""
+        together = jobs[:_START_LIMIT]
+        starts = [protocol.start(job, now=now, terms=self._terms, dead=None) for job in together]
+        return together if self._rows.write([operation for start in starts for operation in start]) else []
 
     def join(self, job: Job, fetch_id: str) -> bool:
         """Let the job share an existing fetch."""

@@ -126,7 +126,7 @@ def test_two_replays_at_once() -> None:
 
 def test_giving_back_when_the_minute_has_turned(limited: World) -> None:
     """It is taken from the day that still runs, and from no minute that it was not counted in."""
-    table = limited.service.access
+    table = limited.service.access_table
     limits = {Span.MINUTE: 5, Span.DAY: 8}
     counted = table.count("local", 3, limits, limited.now)
     assert not isinstance(counted, Exceeded)
@@ -323,11 +323,11 @@ def test_every_order_of_three_counts() -> None:
 def test_a_clock_that_is_behind(limited: World) -> None:
     """Counts in the minute that others have begun: no minute is counted twice."""
     limits = {Span.MINUTE: 5}
-    limited.service.access.count("local", 5, limits, START)
-    late = limited.service.access.count("local", 1, limits, START - SECOND)
+    limited.service.access_table.count("local", 5, limits, START)
+    late = limited.service.access_table.count("local", 1, limits, START - SECOND)
     assert late == Exceeded(span=Span.MINUTE, used={Span.MINUTE: 5, Span.DAY: 5})
     minute = Span.MINUTE.number(START)
-    answer = limited.service.access.count("local", 5, limits, START + MINUTE)
+    answer = limited.service.access_table.count("local", 5, limits, START + MINUTE)
     assert not isinstance(answer, Exceeded)
     assert answer[Span.MINUTE] == Counted(minute + 1, 5)
 

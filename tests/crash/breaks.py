@@ -102,7 +102,7 @@ BY_HAND = [
     ),
     Break("a loser acknowledges", ATTEMPT, "return Done() if own is None or own.finished else Left(own.lease_until)", "return Done()"),
     Break("acknowledge after a refusal", LOOP, "        return Left(now)\n\n    def _carry_out", "        return Done()\n\n    def _carry_out"),
-    Break("several are started whatever was refused", LOOP, "            if not self.by.table.start_all(list(starting.values()), now=now):\n                return\n", "            self.by.table.start_all(list(starting.values()), now=now)\n"),
+    Break("several are started whatever was refused", TABLE, "return together if self._rows.write([operation for start in starts for operation in start]) else []", "self._rows.write([operation for start in starts for operation in start])\n        return together"),
     Break("one round only", LOOP, "ROUNDS = 5", "ROUNDS = 1"),
     Break(
         "the claim's fetch is forgotten",
@@ -150,7 +150,7 @@ BY_HAND = [
     Break(
         "a live lease is not respected",
         DECIDE,
-        "    if own.lease_until > now:\n        return Leave(own.lease_until)\n",
+        "    if own.lease_until > now:\n        return Wait(own.lease_until)\n",
         "",
         redundant="the write's own clause refuses too; to decide it saves the write, and says when to come back",
     ),

@@ -12,9 +12,9 @@ from chalicelib.jobs.leave import (
     Absent,
     Decision,
     Deleted,
+    Depart,
     Departure,
     Finish,
-    Leave,
     LookAgain,
     Seen,
     decide,
@@ -39,9 +39,9 @@ OVER = replace(UNFINISHED, sweep_at=NOW // 1000 + 1)
     [
         (Seen(row=None), Absent()),
         (Seen(row=EXPIRED, fetch=FETCH), Absent()),
-        (Seen(row=JOB), Leave(JOB, None)),
-        (Seen(row=SHARING, fetch=FETCH), Leave(SHARING, FETCH)),
-        (Seen(row=SHARING, fetch=FETCH, seen_before=True, fetch_was_gone=True), Leave(SHARING, FETCH)),
+        (Seen(row=JOB), Depart(JOB, None)),
+        (Seen(row=SHARING, fetch=FETCH), Depart(SHARING, FETCH)),
+        (Seen(row=SHARING, fetch=FETCH, seen_before=True, fetch_was_gone=True), Depart(SHARING, FETCH)),
         (Seen(row=SHARING), LookAgain()),
         (Seen(row=SHARING, seen_before=True), LookAgain()),
         (Seen(row=SHARING, seen_before=True, fetch_was_gone=True), Absent()),
@@ -60,5 +60,5 @@ def test_each_case(seen: Seen, decision: Decision) -> None:
 def test_sharers_leave_together() -> None:
     """Those without a fetch leave alone."""
     others = [replace(SHARING, id=str(number)) for number in range(2)]
-    leaving = [Leave(others[0], FETCH), Leave(JOB, None), Leave(others[1], FETCH)]
+    leaving = [Depart(others[0], FETCH), Depart(JOB, None), Depart(others[1], FETCH)]
     assert list(departures(leaving)) == [Departure([JOB], None), Departure(others, FETCH)]

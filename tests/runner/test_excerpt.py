@@ -46,7 +46,7 @@ WORDS = "Доступ закрыт"  # Access is closed
         (b"text after all", "image/png", None),
         (PNG, "application/octet-stream", None),
         (PNG, "text/html", None),
-        (gzip.compress(bytes(range(256)) * 4), "text/html", None),
+        (gzip.compress(bytes(range(256)) * 4, mtime=0), "text/html", None),
         (b"caf\xe9", "application/octet-stream", None),
     ],
 )

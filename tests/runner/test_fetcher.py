@@ -5,7 +5,6 @@ What a plain `requests` gets wrong is also tested in test_fetch_attacks.py and t
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import socket
 import ssl
@@ -32,7 +31,20 @@ from chalicelib.runner.deadline import Deadline, Exchange
 from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.lookup import Lookup
 from chalicelib.runner.outcome import Failure, Fetched
-from tests.runner.sites import Answer, Close, Dropped, Kept, Visit, always, chunked, names, paths, response, site
+from tests.runner.sites import (
+    Answer,
+    Close,
+    Dropped,
+    Kept,
+    Visit,
+    always,
+    chunked,
+    gzipped,
+    names,
+    paths,
+    response,
+    site,
+)
 
 NOW = 1_800_000_000.0
 LIMITS = FetchLimits(connect_seconds=60, total_seconds=120, max_bytes=64 * 1024)  # no test waits for the seconds
@@ -456,7 +468,7 @@ SORRY = b"Our systems have detected unusual traffic from your network."
     "answer",
     [
         lambda status: response(SORRY, status),
-        lambda status: response(gzip.compress(SORRY), status, {"Content-Encoding": "gzip"}),
+        lambda status: response(gzipped(SORRY), status, {"Content-Encoding": "gzip"}),
         lambda status: chunked(SORRY[:9], SORRY[9:]).replace(b"200", b"%d" % status),
         lambda status: b"HTTP/1.1 %d No\r\n\r\n" % status + SORRY,
     ],
@@ -479,7 +491,7 @@ def test_what_a_refusing_site_says(fetcher: Fetcher, answer: Callable[[int], byt
         (response(SORRY, 404, {"Content-Encoding": "gzip"}), None),  # which it is not
         (response(SORRY, 404, length=5000), None),  # and the connection ends within the first piece
         (response(b"\0" * 10**7, 404, {"Content-Encoding": "UTF-8"}), None),
-        (response(gzip.compress(b"x" * 10**7), 404, {"Content-Encoding": "gzip"}), "x" * 1000),
+        (response(gzipped(b"x" * 10**7), 404, {"Content-Encoding": "gzip"}), "x" * 1000),
         (response(SORRY, 302), None),  # it does not say where to
         (response(SORRY, 101), None),
     ],
@@ -826,28 +838,28 @@ EMPTY_MEMBER = bytes.fromhex("1f8b080000000000000303000000000000000000")  # the 
     ("coding", "sent"),
     [
         ("identity", TEXT),
-        ("gzip", gzip.compress(TEXT)),
-        ("X-GZIP", gzip.compress(TEXT)),
+        ("gzip", gzipped(TEXT)),
+        ("X-GZIP", gzipped(TEXT)),
         ("deflate", zlib.compress(TEXT)),
         ("deflate", RAW_DEFLATE),
-        ("gzip", gzip.compress(TEXT[:99]) + gzip.compress(TEXT[99:])),
-        ("gzip", gzip.compress(b"") + gzip.compress(TEXT)),
-        ("gzip", gzip.compress(TEXT) + b"\0" * 512),
-        ("gzip", gzip.compress(TEXT) + b"\x1f"),
-        ("gzip", gzip.compress(TEXT) + b"\x1f\x8b\x08\x1f\0"),
-        ("gzip", gzip.compress(TEXT) + b"\x1f\x8b and so on, longer than the shortest member"),
-        ("gzip", gzip.compress(TEXT) + EMPTY_MEMBER),
-        ("gzip", gzip.compress(TEXT) + EMPTY_MEMBER[:-1]),
-        ("gzip", gzip.compress(TEXT) + EMPTY_MEMBER + b"\0"),
-        ("gzip", gzip.compress(TEXT) + bytes.fromhex("1f8b08000000000000ff010000ff")),
-        ("gzip, gzip", gzip.compress(gzip.compress(TEXT))),
-        ("deflate, identity, gzip", gzip.compress(zlib.compress(TEXT))),
+        ("gzip", gzipped(TEXT[:99]) + gzipped(TEXT[99:])),
+        ("gzip", gzipped(b"") + gzipped(TEXT)),
+        ("gzip", gzipped(TEXT) + b"\0" * 512),
+        ("gzip", gzipped(TEXT) + b"\x1f"),
+        ("gzip", gzipped(TEXT) + b"\x1f\x8b\x08\x1f\0"),
+        ("gzip", gzipped(TEXT) + b"\x1f\x8b and so on, longer than the shortest member"),
+        ("gzip", gzipped(TEXT) + EMPTY_MEMBER),
+        ("gzip", gzipped(TEXT) + EMPTY_MEMBER[:-1]),
+        ("gzip", gzipped(TEXT) + EMPTY_MEMBER + b"\0"),
+        ("gzip", gzipped(TEXT) + bytes.fromhex("1f8b08000000000000ff010000ff")),
+        ("gzip, gzip", gzipped(gzipped(TEXT))),
+        ("deflate, identity, gzip", gzipped(zlib.compress(TEXT))),
         ("UTF-8", TEXT),
         ("binary", TEXT),
         ("none", TEXT),
         ("", TEXT),
-        ("aws-chunked,gzip", gzip.compress(TEXT)),
-        ("gzip, UTF-8", gzip.compress(TEXT)),
+        ("aws-chunked,gzip", gzipped(TEXT)),
+        ("gzip, UTF-8", gzipped(TEXT)),
     ],
 )
 @pytest.mark.parametrize("framing", ["length", "chunks", "single bytes", "to the end"])
@@ -869,15 +881,15 @@ def test_bodies_are_decoded(fetcher: Fetcher, coding: str, sent: bytes, framing:
 @pytest.mark.parametrize(
     ("coding", "sent"),
     [
-        ("gzip", gzip.compress(TEXT)[:-1]),
-        ("gzip", gzip.compress(TEXT)[:40]),
-        ("gzip", gzip.compress(TEXT)[:1]),
-        ("gzip", gzip.compress(TEXT) + gzip.compress(TEXT)[:-9]),
-        ("gzip", gzip.compress(TEXT) + gzip.compress(TEXT)[:20]),
-        ("gzip", gzip.compress(TEXT) + gzip.compress(b"a", 0)[:19]),  # stored: the letter is out already
+        ("gzip", gzipped(TEXT)[:-1]),
+        ("gzip", gzipped(TEXT)[:40]),
+        ("gzip", gzipped(TEXT)[:1]),
+        ("gzip", gzipped(TEXT) + gzipped(TEXT)[:-9]),
+        ("gzip", gzipped(TEXT) + gzipped(TEXT)[:20]),
+        ("gzip", gzipped(TEXT) + gzipped(b"a", 0)[:19]),  # stored: the letter is out already
         ("deflate", zlib.compress(TEXT)[:-1]),
         ("deflate", RAW_DEFLATE[:-1]),
-        ("gzip, gzip", gzip.compress(gzip.compress(TEXT)[:-1])),
+        ("gzip, gzip", gzipped(gzipped(TEXT)[:-1])),
     ],
 )
 def test_a_compressed_body_cut_short_is_never_fetched(fetcher: Fetcher, coding: str, sent: bytes) -> None:
@@ -901,13 +913,13 @@ def test_a_gzip_file_that_is_called_gzip_twice_stays_one(
     fetcher: Fetcher, coding: str, content_type: str, is_file: bool
 ) -> None:
     """Type and coding name the same compression; so the digest that the file is published with holds."""
-    sent = gzip.compress(TEXT)
+    sent = gzipped(TEXT)
     headers = {"Content-Encoding": coding, "Content-Type": content_type}
     outcome, body = fetched(fetcher, response(sent, headers=headers))
     assert isinstance(outcome, Fetched)
     assert body == (sent if is_file else TEXT)
     assert (outcome.size, outcome.sha256) == (len(body), hashlib.sha256(body).hexdigest())
-    twice = response(gzip.compress(zlib.compress(sent)), headers=headers | {"Content-Encoding": "deflate, gzip"})
+    twice = response(gzipped(zlib.compress(sent)), headers=headers | {"Content-Encoding": "deflate, gzip"})
     assert fetched(fetcher, twice)[1] == sent
 
 
@@ -938,17 +950,17 @@ def test_a_part_that_nobody_asked_for(fetcher: Fetcher, content_range: str, leng
 def test_the_body_is_limited(fetcher: Fetcher) -> None:
     """To the byte, decoded, and at once where the site says that it will be more."""
     limit = LIMITS.max_bytes
-    bomb = gzip.compress(b"\0" * 10 * limit)
+    bomb = gzipped(b"\0" * 10 * limit)
     assert isinstance(fetched(fetcher, response(b"x" * limit))[0], Fetched)
     assert isinstance(
-        fetched(fetcher, response(gzip.compress(b"x" * limit), headers={"Content-Encoding": "gzip"}))[0], Fetched
+        fetched(fetcher, response(gzipped(b"x" * limit), headers={"Content-Encoding": "gzip"}))[0], Fetched
     )
     over = [
         response(b"", length=limit + 1),
         chunked(b"x" * (limit + 1)),
-        response(gzip.compress(b"x" * (limit + 1)), headers={"Content-Encoding": "gzip"}),
+        response(gzipped(b"x" * (limit + 1)), headers={"Content-Encoding": "gzip"}),
         response(bomb, headers={"Content-Encoding": "gzip"}),
-        response(gzip.compress(bomb), headers={"Content-Encoding": "gzip, gzip"}),
+        response(gzipped(bomb), headers={"Content-Encoding": "gzip, gzip"}),
     ]
     for answer in over:
         outcome, body = fetched(fetcher, answer)

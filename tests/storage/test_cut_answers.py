@@ -243,7 +243,7 @@ def test_an_upload_in_parts_is_never_half_believed(stores: Stores) -> None:
 def test_writes_whose_answer_says_nothing_succeed_by_their_status(stores: Stores) -> None:
     """Where there is no body to read, there is none to miss."""
     stores.server.answer(answer(b""))
-    stores.queue.leave("handle", 3)
+    stores.queue.hide("handle", 3)
     with stores.bucket.create_result("key") as upload:
         upload.write(b"small")
         upload.complete()
