@@ -14,8 +14,10 @@ VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.ver
 INSTALLED = .venv/.installed-$(VERSION)
 RUN = .venv/bin/python
 
-# The proof takes longest, and its files share nothing. The others hold deadlines, and want the machine for themselves.
-PROOF = -n auto --dist loadfile tests/crash
+# A process for each core: test files share nothing.
+PARALLEL = -n auto --dist loadfile
+# What takes longest of `make check`.
+PROOF = $(PARALLEL) tests/crash
 
 .PHONY: help
 help: ## list the targets
@@ -35,8 +37,8 @@ screenshots: $(INSTALLED) ## make the README's pictures of the page anew (needs 
 
 .PHONY: test
 test: $(INSTALLED) ## all tests but the browser's: first those without an emulator, then those with one
-	$(RUN) -m pytest
-	$(RUN) -m pytest -m "emulator and not browser"
+	$(RUN) -m pytest $(PARALLEL)
+	$(RUN) -m pytest $(PARALLEL) -m "emulator and not browser"
 
 .PHONY: browser
 browser: $(INSTALLED) ## try the page in a browser (needs Debian's package chromium; five minutes)
