@@ -40,6 +40,16 @@ def test_ten_messages_make_one_reading(w: World) -> None:
     assert w.site.requests.total() == 10
 
 
+def test_more_messages_than_one_transaction_can_start(w: World) -> None:
+    """With a larger BatchSize: as many as fit start together, and the others alone."""
+    batch = w.submit_batch([f"{URL}{n}" for n in range(40)])
+    with w.counted_calls() as calls:
+        assert w.deliver(w.receive()) == []
+    assert calls["TransactWriteItems"] == 1 + 7
+    assert w.request("GET", batch["links"]["self"]).json_body["counts"]["succeeded"] == 40
+    assert w.site.requests.total() == 40
+
+
 def test_one_url_ten_times_in_one_invocation(w: World) -> None:
     """The first starts, the others find it standing and join."""
     batch = w.submit_batch([URL] * 10)
