@@ -1,0 +1,181 @@
+"""How slowly a host wants to be asked, for one tenant. Pure.
+
+A host that objects, by refusing requests or by failing to answer them, gets a pace: an interval between two requests,
+and a line in which jobs take numbered places. The interval doubles with each objection. While there is none it shrinks
+along a curve that depends on nothing but the time, so that it need not be written down:
+
+    interval
+      2x  *                     x is the interval at which the host objected last
+           *
+            *
+    1.4x     * * *
+                   * * * * *
+       x                     * * * * * * * ...
+           5 s  in a few minutes back to x, where the host may object again
+
+Fast to where it is safe, slow from there on: a host whose limit stays the same is asked at nearly that limit, and
+objects every few minutes. Ten minutes after its last objection, once nobody stands in line, the pace is forgotten.
+
+The row of a host says when it objected and which place was due then; the curve says when any other place is due. So a
+job keeps its place when the host is slowed, and is due later; nothing need be written about it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+FIRST_INTERVAL = 50.0  # ms; of a host that was asked without a pace before
+LONGEST_INTERVAL = 60_000.0
+LEAST_INTERVAL = 1.0  # ms; no curve falls below it
+COOLING = 5000  # ms without a request to a host that refused one and does not say for how long
+LEAST_COOLING = 2000  # ms without a request after an objection; longer than anybody waits for its turn in a worker
+FORGOTTEN_AFTER = 600_000  # ms since the host objected last
+_FAST = math.log(2) / 10_000  # per ms: the interval is halved in 10 s,
+_SAFE = 1.4  # down to so many times the one at which the host objected,
+_SLOW = 1 / 500_000  # and shrinks slowly from there on
+_ROUNDING = 1e-6  # of a place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What is known of one host, for one tenant. Times are milliseconds since the epoch."""
+
+    host_key: str
+    interval_us: int  # microseconds between two requests, right after the host objected; 0: it never did
+    objected_us: int  # the interval at which it did
+    slowed_at: int  # when it was last slowed; 0: never
+    cool_until: int  # no request is sent before then, when `first_place` is due
+    first_place: int
+    next_place: int  # that can be taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRules:
+    """The settings that paces depend on, in milliseconds."""
+
+    interval: int  # the least between two requests to a host; 0: a host that does not object has no line
+    wait: int  # how long a job may wait for its turn, from its submission
+    longest_cooling: int  # for which a host may ask not to be asked at all
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A place in a host's line, and when it is due, as far as is known now."""
+
+    place: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A part of the curve: from `begins` on (ms after `cool_until`) the interval shrinks by e^-(rate x time)."""
+
+    begins: float
+    interval: float  # ms
+    rate: float  # per ms; 0: it stays
+
+    def places(self, passed: float) -> float:
+        """How many places are due within this time."""
+        if self.rate == 0:
+            return passed / self.interval
+        return math.expm1(min(self.rate * passed, 700)) / (self.rate * self.interval)
+
+    def passed(self, places: float) -> float:
+        """After what time so many places are due."""
+        if self.rate == 0:
+            return places * self.interval
+        return math.log1p(places * self.rate * self.interval) / self.rate
+
+
+def interval_at(pace: Pace, at: int, *, rules: HostRules) -> float:
+    """The interval between two requests at a time, in milliseconds."""
+    passed = max(0, at - pace.cool_until)
+    *_, stretch = (each for each in _curve(pace, rules) if each.begins <= passed)
+    return stretch.interval * math.exp(-stretch.rate * (passed - stretch.begins))
+
+
+def due(pace: Pace, place: int, *, rules: HostRules) -> int:
+    """When a place is due."""
+    left = float(max(0, place - pace.first_place))
+    for stretch, many in _with_places(pace, rules):
+        if left <= many:
+            return pace.cool_until + math.ceil(stretch.begins + stretch.passed(left))
+        left -= many
+    raise AssertionError("the last stretch has no end")
+
+
+def place_at(pace: Pace, at: int, *, rules: HostRules) -> int:
+    """The first place that is not due before a time."""
+    passed = float(at - pace.cool_until)
+    count = 0.0
+    for stretch, many in _with_places(pace, rules):
+        if passed <= stretch.begins:
+            break
+        count += min(many, stretch.places(passed - stretch.begins))
+    return pace.first_place + math.ceil(count - _ROUNDING)
+
+
+def at_rest(host_key: str, *, now: int, first_place: int = 0) -> Pace:
+    """The pace of a host that never objected, or not for long: its interval is the setting's."""
+    return Pace(
+        host_key=host_key,
+        interval_us=0,
+        objected_us=0,
+        slowed_at=0,
+        cool_until=now,
+        first_place=first_place,
+        next_place=first_place,
+    )
+
+
+def remembered(pace: Pace | None, *, now: int, rules: HostRules) -> Pace | None:
+    """The pace, unless it is forgotten by now: long after the last objection, and nobody stands in line."""
+    if pace is None or (now - pace.slowed_at > FORGOTTEN_AFTER and place_at(pace, now, rules=rules) >= pace.next_place):
+        return None
+    return pace
+
+
+def slowed(pace: Pace | None, host_key: str, *, sent_at: int, now: int, cooling: int, rules: HostRules) -> Pace | None:
+    """The pace after a host objected to a request; None if that is no news: it was sent before the host was slowed.
+
+    `cooling` is for how many milliseconds the host asks not to be asked at all.
+    """
+    if pace is not None and sent_at < pace.cool_until:
+        return None
+    old = remembered(pace, now=now, rules=rules) or at_rest(
+        host_key, now=now, first_place=pace.next_place if pace else 0
+    )
+    objected = interval_at(old, sent_at, rules=rules) if old.slowed_at else float(rules.interval)
+    interval = min(max(LONGEST_INTERVAL, rules.interval), max(FIRST_INTERVAL, 2 * objected))
+    reached = place_at(old, now, rules=rules)
+    return Pace(
+        host_key=host_key,
+        interval_us=round(interval * 1000),
+        objected_us=round(objected * 1000),
+        slowed_at=now,
+        cool_until=now + min(max(LEAST_COOLING, cooling), max(LEAST_COOLING, rules.longest_cooling)),
+        first_place=reached,
+        next_place=max(old.next_place, reached),
+    )
+
+
+def _with_places(pace: Pace, rules: HostRules) -> Iterator[tuple[_Stretch, float]]:
+    """The parts of the curve, with how many places are due in each."""
+    stretches = list(_curve(pace, rules))
+    for stretch, following in itertools.pairwise(stretches):
+        yield stretch, stretch.places(following.begins - stretch.begins)
+    yield stretches[-1], math.inf
+
+
+def _curve(pace: Pace, rules: HostRules) -> Iterator[_Stretch]:
+    lowest = max(rules.interval, LEAST_INTERVAL)
+    interval, begins = max(pace.interval_us / 1000, lowest), 0.0
+    for rate, floor in ((_FAST, max(_SAFE * pace.objected_us / 1000, lowest)), (_SLOW, lowest)):
+        if interval > floor:
+            yield _Stretch(begins, interval, rate)
+            begins += math.log(interval / floor) / rate
+            interval = floor
+    yield _Stretch(begins, interval, 0)
