@@ -21,6 +21,8 @@ class Metric(StrEnum):
     FETCHED = "Fetched"  # fetches that succeeded
     REUSED = "Reused"  # jobs that joined an existing fetch
     RETRIED = "Retried"  # attempts that are followed by another
+    PACED = "Paced"  # fetches that got a place in their host's line
+    REFUSED = "Refused"  # requests that a host refused, and that are sent again when their turn is
     FAILED = "Failed"  # fetches that failed, by error_type
     BYTES = "Bytes"  # of a result
     FETCH_TIME = "FetchTime"  # milliseconds of an attempt, including the storing of its bytes

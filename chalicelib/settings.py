@@ -20,7 +20,8 @@ LAMBDA_RUNTIME_PORT = 9001  # Lambda's runtime API listens there, on loopback
 
 _Rule = tuple[bool, str]  # whether it holds, and what to say if it does not
 
-_DAY_SECONDS = 24 * 60 * 60
+_HOUR_SECONDS = 60 * 60
+_DAY_SECONDS = 24 * _HOUR_SECONDS
 _DAY_MS = _DAY_SECONDS * 1000
 
 
@@ -73,6 +74,11 @@ class Settings:
     max_attempts: int = _number(4)
     backoff_seconds: int = _number(2)
     backoff_cap_seconds: int = _number(300)
+
+    # How a host is asked
+    host_interval_ms: int = _number(0, least=0)  # the least between two requests of a tenant to a host
+    host_parallel: int = _number(8)  # requests of one worker process that a host has to answer at once
+    host_wait_hours: int = _number(6)  # how long a job may wait for its turn at its host
 
     # The API
     api_function_seconds: int = _number(29, most=29, why="API Gateway waits no longer")
@@ -130,7 +136,9 @@ class Settings:
     @property
     def lifecycle_days(self) -> int:
         """After how many whole days the bucket drops a result."""
-        return self.retention_days + math.ceil(self.window_seconds / _DAY_SECONDS)
+        return self.retention_days + math.ceil(
+            (2 * self.window_seconds + self.host_wait_hours * _HOUR_SECONDS) / _DAY_SECONDS
+        )
 
     @property
     def stack_parameters(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from chalicelib import settings as settings_module
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.decide import Rules
 from chalicelib.jobs.ids import RANDOM_BYTES
+from chalicelib.jobs.pace import HostRules
 from chalicelib.metrics import Metrics
 from chalicelib.settings import LAMBDA_RUNTIME_PORT, Settings
 from chalicelib.storage.terms import Terms
@@ -24,15 +25,19 @@ if TYPE_CHECKING:
 
     from chalicelib.api.api import Api
     from chalicelib.runner.attempt import Fetches
+    from chalicelib.runner.fetch_messages import FetchMessages
     from chalicelib.runner.invocation import Runner
+    from chalicelib.runner.retry import RetryPolicy
     from chalicelib.service.service import Service
     from chalicelib.storage.calls import Parallel, Patience
+    from chalicelib.storage.lines import Lines
     from chalicelib.storage.table import Table
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 API_THREADS = 16  # how many of a batch's 142 calls are made at once
+HOUR_MS = 3_600_000
 RUNNER_THREADS = 64  # enough for several batches of ten messages, if one process takes several
 
 
@@ -102,6 +107,7 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
         access_table=access,
         gate=Gate(access, outside.clock, default_limits=limits, is_open=s.open),
         table=_table(s, outside),
+        lines=_lines(s, outside),
         queue=Queue(outside.client("sqs"), s.queue_url, parallel=parallel, patience=patience),
         bucket=Bucket(outside.client("s3"), s.bucket_name, parallel=parallel),
         addresses=addresses,
@@ -115,16 +121,10 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
 
 def make_runner(s: Settings, outside: Outside, fetcher: Fetches) -> Runner:
     """What runs jobs, with a fetcher."""
-    from chalicelib.runner.attempt import Attempts
-    from chalicelib.runner.fetch_messages import FetchMessages
     from chalicelib.runner.invocation import Runner
     from chalicelib.runner.retry import RetryPolicy
-    from chalicelib.storage.bucket import Bucket
     from chalicelib.storage.queue import FetchMessage, Queue
 
-    clock, metrics = outside.clock, outside.metrics
-    table = _table(s, outside)
-    bucket = Bucket(outside.client("s3"), s.bucket_name)
     retries = RetryPolicy(
         fetch_seconds=s.fetch_seconds,
         margin_seconds=s.margin_seconds,
@@ -132,24 +132,44 @@ def make_runner(s: Settings, outside: Outside, fetcher: Fetches) -> Runner:
         backoff_cap_seconds=s.backoff_cap_seconds,
         visibility_seconds=s.visibility_seconds,
     )
+    return Runner(
+        handlers={FetchMessage.kind: _fetch_messages(s, outside, fetcher, retries)},
+        queue=Queue(outside.client("sqs"), s.queue_url, patience=outside.patience),
+        dead_letters=Queue(outside.client("sqs"), s.dead_letter_queue_url, patience=outside.patience),
+        retries=retries,
+        clock=outside.clock,
+        parallel=outside.parallel,
+        metrics=outside.metrics,
+    )
+
+
+def _fetch_messages(s: Settings, outside: Outside, fetcher: Fetches, retries: RetryPolicy) -> FetchMessages:
+    from chalicelib.runner.attempt import Attempts
+    from chalicelib.runner.fetch_messages import FetchMessages
+    from chalicelib.runner.slots import Slots
+    from chalicelib.storage.bucket import Bucket
+
+    table = _table(s, outside)
+    bucket = Bucket(outside.client("s3"), s.bucket_name)
     attempts = Attempts(
         table=table,
         bucket=bucket,
         fetcher=fetcher,
         retries=retries,
-        clock=clock,
+        clock=outside.clock,
         random=outside.random,
-        metrics=metrics,
+        sleep=outside.sleep,
+        metrics=outside.metrics,
     )
-    fetches = FetchMessages(table=table, bucket=bucket, attempts=attempts, clock=clock, metrics=metrics)
-    return Runner(
-        handlers={FetchMessage.kind: fetches},
-        queue=Queue(outside.client("sqs"), s.queue_url, patience=outside.patience),
-        dead_letters=Queue(outside.client("sqs"), s.dead_letter_queue_url, patience=outside.patience),
-        retries=retries,
-        clock=clock,
-        parallel=outside.parallel,
-        metrics=metrics,
+    return FetchMessages(
+        table=table,
+        lines=_lines(s, outside),
+        slots=Slots(s.host_parallel),
+        bucket=bucket,
+        attempts=attempts,
+        clock=outside.clock,
+        sleep=outside.sleep,
+        metrics=outside.metrics,
     )
 
 
@@ -241,9 +261,24 @@ def client_config(name: str) -> Config:
 def _table(s: Settings, outside: Outside) -> Table:
     from chalicelib.storage.table import Table
 
-    rules = Rules(window=s.window_ms, retention=s.retention_ms, max_attempts=s.max_attempts, skew=s.skew_seconds * 1000)
+    rules = Rules(
+        window=s.window_ms,
+        retention=s.retention_ms,
+        max_attempts=s.max_attempts,
+        skew=s.skew_seconds * 1000,
+        wait=s.host_wait_hours * HOUR_MS,
+    )
     terms = Terms(rules=rules, lease=s.lease_ms)
     return Table(outside.client("dynamodb"), s.table_name, terms, parallel=outside.parallel, patience=outside.patience)
+
+
+def _lines(s: Settings, outside: Outside) -> Lines:
+    from chalicelib.storage.lines import Lines
+
+    rules = HostRules(
+        interval=s.host_interval_ms, wait=s.host_wait_hours * HOUR_MS, longest_cooling=s.backoff_cap_seconds * 1000
+    )
+    return Lines(outside.client("dynamodb"), s.table_name, rules, parallel=outside.parallel, patience=outside.patience)
 
 
 def _outside(role: str, threads: int) -> Outside:

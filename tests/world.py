@@ -91,7 +91,8 @@ def failure(
     error = FetchError(
         type=ErrorType.HTTP_STATUS, detail=f"The site answered {status}.", http_status=status, excerpt=excerpt
     )
-    return Failure(error=error, retryable=retryable, retry_after=retry_after)
+    refused = status == 429 or (status == 503 and retry_after is not None)
+    return Failure(error=error, retryable=retryable, retry_after=retry_after, refused=refused)
 
 
 @dataclass
@@ -106,6 +107,8 @@ class World:
     now: int = START
     ids: int = 0
     messages: list[dict[str, Any]] = field(default_factory=list)  # received and not acknowledged
+    delays: list[tuple[str, int]] = field(default_factory=list)  # bodies that were sent to come later, and when
+    delayed: list[tuple[int, dict[str, Any]]] = field(default_factory=list)  # messages that are to come, and when
     seconds_left: float = 1000.0
     metrics: list[str] = field(default_factory=list)  # lines
     meanwhile: Callable[[], object] | None = None  # happens each time that the API waits
@@ -251,6 +254,14 @@ class World:
         """Take what is on the queue; the messages stay with the world until they are acknowledged."""
         return self._receive("QUEUE_URL")
 
+    def copies(self) -> list[dict[str, Any]]:
+        """Take the messages that are to come later, before their time."""
+        self.receive()
+        taken = [message for _, message in self.delayed]
+        self.delayed = []
+        self.messages += taken
+        return taken
+
     def receive_dead_letters(self) -> list[dict[str, Any]]:
         """Take what is on the dead-letter queue."""
         return self._receive("DEAD_LETTER_QUEUE_URL")
@@ -265,8 +276,40 @@ class World:
                 {"messageId": m["MessageId"], "receiptHandle": m["ReceiptHandle"], "body": m["Body"], "queue": queue}
                 for m in answer["Messages"]
             ]
-        self.messages += fresh
-        return fresh
+        held = [(self._due(message), message) for message in fresh] + self.delayed
+        self.delayed = [(due, message) for due, message in held if due > self.now]
+        come = [message for due, message in held if due <= self.now]
+        self.messages += come
+        return come
+
+    @property
+    def more_will_come(self) -> bool:
+        """True while messages are to come later."""
+        return bool(self.delays or self.delayed)
+
+    def _due(self, message: dict[str, Any]) -> int:
+        for sent in self.delays:
+            if sent[0] == message["body"]:
+                self.delays.remove(sent)
+                return sent[1]
+        return 0
+
+    @contextmanager
+    def own_delays(self) -> Iterator[None]:
+        """Delay messages by this world's clock, which the queue does not know."""
+
+        def hold(params: dict[str, Any], **_: Any) -> None:
+            for entry in params["Entries"]:
+                seconds = entry.pop("DelaySeconds", 0)
+                if seconds:
+                    self.delays.append((entry["MessageBody"], self.now + seconds * SECOND))
+
+        events = self.clients["sqs"].meta.events
+        events.register("provide-client-params.sqs.SendMessageBatch", hold, unique_id="delays")
+        try:
+            yield
+        finally:
+            events.unregister("provide-client-params.sqs.SendMessageBatch", unique_id="delays")
 
     def deliver(
         self,
@@ -299,10 +342,10 @@ class World:
     def run_until_done(self, rounds: int = 50) -> None:
         """Deliver, and let a lease's time go by, until no message is left."""
         for _ in range(rounds):
-            if not self.run():
+            if not self.run() and not self.more_will_come:
                 return
             self.pass_time(self.settings.lease_ms + SECOND)
-        raise AssertionError(f"messages are still left: {self.messages}")
+        raise AssertionError(f"messages are still left: {self.messages} {self.delayed}")
 
     def reset(self) -> None:
         """Empty everything, as if the world were new."""
@@ -317,8 +360,11 @@ class World:
             self.clients["s3"].abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         self.receive()
         self.receive_dead_letters()
+        self.messages += [message for _, message in self.delayed]
         self._acknowledge(list(self.messages))
         self.metrics.clear()
+        self.delays.clear()
+        self.delayed.clear()
         self.site.requests.clear()
         self.site.answers.clear()
         self.site.during = self.meanwhile = None
@@ -335,6 +381,12 @@ class World:
         """Remove what is past its time, as DynamoDB's TTL would some day."""
         for key, item in self.items().items():
             if item.get("sweep_at", math.inf) <= self.now // 1000:
+                self.clients["dynamodb"].delete_item(TableName=self.names["TABLE_NAME"], Key={"pk": {"S": key}})
+
+    def forget_hosts(self) -> None:
+        """No host has objected, and nobody waits for one."""
+        for key in self.items():
+            if key.startswith("HOST#"):
                 self.clients["dynamodb"].delete_item(TableName=self.names["TABLE_NAME"], Key={"pk": {"S": key}})
 
     def objects(self) -> set[str]:
@@ -390,10 +442,13 @@ def world(
 
     `wrap` may put something around each client.
     """
-    chosen = Settings(**settings)  # type: ignore[arg-type]
+    # One thread works on one message after the other: none would wait for another's slot.
+    chosen = Settings(**{"host_parallel": 1000, **settings})  # type: ignore[arg-type]
     with nullcontext() if endpoint else mock_aws():
         clients = _clients(endpoint)
         name = f"fetch-queue-{secrets.token_hex(4)}" if endpoint else resources.NAME
         names = resources.create(clients["cloudformation"], chosen, name)
         wrapped = {name: wrap(client) for name, client in clients.items()}
-        yield World(settings=chosen, names=names, clients=wrapped, event_source=clients["sqs"])
+        made = World(settings=chosen, names=names, clients=wrapped, event_source=clients["sqs"])
+        with made.own_delays():
+            yield made

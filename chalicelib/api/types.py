@@ -88,6 +88,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Timestamp | None
     finished_at: Timestamp | None
     expires_at: Timestamp
+    next_attempt_at: Timestamp | None  # of a queued job, as far as it is known
     attempts: int
     reused: bool | None
     result: ResultView | None
@@ -144,6 +145,7 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Timestamp
     total: int
     counts: Counts
+    waiting_for_host: int  # of the queued ones
     finished: bool
     jobs: list[JobView]
     next: Path | None

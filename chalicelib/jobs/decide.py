@@ -9,9 +9,12 @@ whether or not the job still exists:
                 lease over, attempts spent       -> GiveUp
     none yet    job gone, expired or linked      -> LookAgain, then Acknowledge
                     and it was deleted           -> what attempts may have stored is removed first
-                no claim, or one past its window -> Start
+                no claim                         -> Start
                 the claim's fetch is dead        -> Start in its place
                 a claim inside the window        -> Join its fetch
+                a claim past its window          -> LookAtClaim, then
+                    its fetch is not finished    -> Join it, and renew the claim
+                    its fetch is over            -> Start in its place
 
 A dead letter is brought to an end: GiveUp instead of Resume, Fail instead of Start.
 
@@ -25,6 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chalicelib.jobs.entities import Claim, Fetch, Job, Mark
+from chalicelib.jobs.pace import Pace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,16 @@ class Rules:
     retention: int
     max_attempts: int
     skew: int  # how much two clocks may differ
+    wait: int  # how long a fetch may wait for its host
+
+    @property
+    def sharing(self) -> int:
+        """By how much a sharer of a fetch may be younger than the job that started it.
+
+        It joins within a window of the job that renewed the claim last; that one was within a window of a fetch that
+        had waited for its host.
+        """
+        return 2 * self.window + self.wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +61,7 @@ class Seen:
     own: Fetch | None  # not read in the first round: with a fetch, a job is linked or gone, so another round follows
     claimed: Fetch | None = None  # the fetch that the claim named a round before
     claimed_id: str | None = None  # its id; None in the first round, which does not read it
+    pace: Pace | None = None  # of the job's host
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +77,16 @@ class LookAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtClaim:
+    """What is to be done with a claim past its window depends on its fetch, which was not read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
-    """Until this time another worker holds the fetch, or the pause before the next attempt lasts."""
+    """Until this time another worker holds the fetch, or it waits: for its turn at its host, or after a failure."""
 
     until: int
+    waiting: Fetch | None = None  # for its turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +94,13 @@ class Start:
     """Begin the job's own fetch and claim the URL."""
 
     job: Job
-    dead: str | None  # the dead fetch whose claim may be replaced
+    dead: str | None = None  # the dead fetch whose claim may be replaced
+    over: str | None = None  # the fetch whose claim may be replaced if it is past its window
+
+    @property
+    def submitted_at(self) -> int:
+        """When the job was submitted."""
+        return self.job.submitted_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +109,7 @@ class Join:
 
     job: Job
     fetch_id: str
+    renew: bool = False  # the claim: it is past its window, and stands because its fetch is not finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +117,11 @@ class Resume:
     """Take over the own fetch for its next attempt."""
 
     fetch: Fetch
+
+    @property
+    def submitted_at(self) -> int:
+        """When the job was submitted that started the fetch."""
+        return self.fetch.submitted_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +138,7 @@ class Fail:
     job: Job
 
 
-Decision = Acknowledge | LookAgain | Wait | Start | Join | Resume | GiveUp | Fail
+Decision = Acknowledge | LookAgain | LookAtClaim | Wait | Start | Join | Resume | GiveUp | Fail
 
 
 def decide(seen: Seen, *, now: int, rules: Rules, looked: bool = False, dead_letter: bool = False) -> Decision:
@@ -119,12 +152,33 @@ def decide(seen: Seen, *, now: int, rules: Rules, looked: bool = False, dead_let
     job = seen.job
     if job is None or is_expired(job.submitted_at, now=now, retention=rules.retention) or job.fetch_id is not None:
         return Acknowledge(remove=seen.deleted) if looked else LookAgain()
+    decision = _of_claim(seen, job, rules)
+    return Fail(job) if dead_letter and isinstance(decision, Start) else decision
+
+
+def _of_claim(seen: Seen, job: Job, rules: Rules) -> Decision:
     claim = seen.claim
-    if claim is None or claim.submitted_at <= job.submitted_at - rules.window:
-        return Fail(job) if dead_letter else Start(job, dead=None)
-    if seen.claimed_id == claim.fetch_id and is_dead(seen.claimed, job, rules):
-        return Fail(job) if dead_letter else Start(job, dead=claim.fetch_id)
-    return Join(job, claim.fetch_id)
+    if claim is None:
+        return Start(job)
+    known = seen.claimed_id == claim.fetch_id
+    if claim.submitted_at > job.submitted_at - rules.window:
+        return (
+            Start(job, dead=claim.fetch_id)
+            if known and is_dead(seen.claimed, job, rules)
+            else Join(job, claim.fetch_id)
+        )
+    if not known:
+        return LookAtClaim()
+    return (
+        Join(job, claim.fetch_id, renew=True) if _stands(seen.claimed, job, rules) else Start(job, over=claim.fetch_id)
+    )
+
+
+def _stands(fetch: Fetch | None, job: Job, rules: Rules) -> bool:
+    """True while a fetch past its window stands for its URL: what it will bring is fresher than the job."""
+    if fetch is None or fetch.finished:
+        return False
+    return fetch.submitted_at > job.submitted_at - rules.window - rules.wait
 
 
 def is_expired(submitted_at: int, *, now: int, retention: int) -> bool:
@@ -137,7 +191,7 @@ def is_over(mark: Mark, *, now: int, rules: Rules) -> bool:
 
     An id from an Idempotency-Key may be reused once its first job's row is swept; no sharer expires later than that.
     """
-    return now >= (mark.sweep_at - 1) * 1000 - rules.window
+    return now >= (mark.sweep_at - 1) * 1000 - rules.sharing
 
 
 def is_dead(fetch: Fetch | None, job: Job, rules: Rules) -> bool:
@@ -166,7 +220,7 @@ def _of_own_fetch(own: Fetch, now: int, rules: Rules, dead_letter: bool) -> Deci
     if own.finished:
         return Acknowledge()
     if own.lease_until > now:
-        return Wait(own.lease_until)
-    if dead_letter or own.attempt >= rules.max_attempts:
+        return Wait(own.lease_until, own if own.in_line else None)
+    if dead_letter or own.spent >= rules.max_attempts:
         return GiveUp(own)
     return Resume(own)

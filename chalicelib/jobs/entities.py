@@ -34,6 +34,7 @@ class ErrorType(StrEnum):
     TOO_LARGE = "too-large"  # the decoded body passed the limit
     TOO_MANY_REDIRECTS = "too-many-redirects"
     INVALID_RESPONSE = "invalid-response"  # not HTTP, or a redirect or encoding that cannot be followed
+    HOST_BUSY = "host-busy"  # its host wants to be asked so slowly that its turn would not have come in time
     WORKER_LOST = "worker-lost"  # every attempt ended with its worker
 
 
@@ -70,6 +71,7 @@ class Job:
     tenant: str
     url: str  # as it was given
     url_key: str  # names its claim
+    host_key: str | None = None  # names its host's pace; None if an older version stored it
     submitted_at: int
     batch_id: str | None = None
     fetch_id: str | None = None  # once linked
@@ -109,7 +111,9 @@ class Fetch:
     url_key: str
     status: Status
     jobs: int  # how many share it
-    attempt: int
+    attempt: int  # how many began, the refused ones included
+    refused: int = 0  # how many of them the host refused, so that they do not count
+    place: int | None = None  # in the line of its host, while it waits there
     lease_until: int
     submitted_at: int  # of the job that started it
     started_at: int | None = None
@@ -117,6 +121,16 @@ class Fetch:
     failed_at: int | None = None
     result: Result | None = None
     error: FetchError | None = None
+
+    @property
+    def spent(self) -> int:
+        """How many attempts count."""
+        return self.attempt - self.refused
+
+    @property
+    def in_line(self) -> bool:
+        """True while it waits for its turn at its host."""
+        return self.status is Status.QUEUED and self.place is not None
 
     @property
     def finished(self) -> bool:

@@ -26,7 +26,16 @@ class Target:
         """The key of the tenant's claim on it."""
         return ids.digest([tenant, self.method, self.url])
 
+    def host_key(self, tenant: str) -> str:
+        """The key of the host's pace for a tenant."""
+        return f"{tenant}/{self.host}"
+
     @property
     def host(self) -> str:
-        """The host that is asked, without its port."""
-        return urlsplit(self.url).hostname or ""
+        """The host that is asked, with its port unless that is its scheme's own: http and https are one host."""
+        return host_of(self.url)
+
+
+def host_of(url: str) -> str:
+    """The host of a URL in normal form, which has neither a user's name nor a default port."""
+    return urlsplit(url).netloc

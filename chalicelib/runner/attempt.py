@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
-from chalicelib.jobs.entities import Fetch, Job, Result, Status
+from chalicelib.jobs.entities import Fetch, FetchError, Job, Result, Status
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.pace import COOLING
 from chalicelib.logs import log_context
 from chalicelib.metrics import Metric, Metrics
 from chalicelib.runner import retry
-from chalicelib.runner.ends import Done, End, Left
+from chalicelib.runner.ends import Done, End, Later, Left
 from chalicelib.runner.invocation import Invocation
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.runner.retry import RetryPolicy
+from chalicelib.runner.turns import HostBusy, Turns
 from chalicelib.storage.bucket import Bucket, result_key
 from chalicelib.storage.table import Table
+
+_DAY = 86400  # seconds
 
 log = logging.getLogger("fetch_queue.runner")
 
@@ -26,6 +32,44 @@ class Fetches(Protocol):
 
     def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
         """One attempt at the URL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """An attempt that the table says has begun."""
+
+    fetch_id: str
+    url: str
+    host_key: str  # empty if its message is an older version's
+    submitted_at: int
+    number: int  # from 1
+    counted: int  # from 1, without those that the host refused
+    at: int = 0  # when its turn at the host is
+
+    @staticmethod
+    def first(job: Job, host_key: str, at: int = 0) -> Attempt:
+        """The first attempt of a fetch that was just started."""
+        return Attempt(
+            fetch_id=job.id,
+            url=job.url,
+            host_key=host_key,
+            submitted_at=job.submitted_at,
+            number=1,
+            counted=1,
+            at=at,
+        )
+
+    @staticmethod
+    def next(fetch: Fetch, host_key: str) -> Attempt:
+        """The next attempt of a fetch that was resumed in the state that was read."""
+        return Attempt(
+            fetch_id=fetch.id,
+            url=fetch.url,
+            host_key=host_key,
+            submitted_at=fetch.submitted_at,
+            number=fetch.attempt + 1,
+            counted=fetch.spent + 1,
+        )
 
 
 class Attempts:
@@ -40,6 +84,7 @@ class Attempts:
         retries: RetryPolicy,
         clock: Callable[[], int],
         random: Callable[[], float],
+        sleep: Callable[[float], object],
         metrics: Metrics,
     ) -> None:
         self._table = table
@@ -48,29 +93,27 @@ class Attempts:
         self._retries = retries
         self._clock = clock
         self._random = random
+        self._sleep = sleep
         self._metrics = metrics
 
-    def first(self, job: Job, invocation: Invocation) -> End:
-        """The first attempt of a fetch that was just started."""
-        self._metrics.add(Metric.QUEUE_AGE, self._clock() - job.submitted_at)
-        return self._attempt(job.id, job.url, 1, invocation)
-
-    def next(self, fetch: Fetch, invocation: Invocation) -> End:
-        """The next attempt of a fetch that was resumed in the state that was read."""
-        return self._attempt(fetch.id, fetch.url, fetch.attempt + 1, invocation)
-
-    def _attempt(self, fetch_id: str, url: str, attempt: int, invocation: Invocation) -> End:
-        with log_context(fetch_id=fetch_id, attempt=attempt):
+    def carry_out(self, attempt: Attempt, invocation: Invocation, turns: Turns) -> End:
+        """Carry out an attempt that has begun, when its turn is."""
+        with log_context(fetch_id=attempt.fetch_id, attempt=attempt.number):
+            if attempt.number == 1:
+                self._metrics.add(Metric.QUEUE_AGE, self._clock() - attempt.submitted_at)
+            early = attempt.at - self._clock()
+            if early > 0:
+                self._sleep(early / 1000)
             if invocation.has_time:
-                return self._fetch_and_end(fetch_id, url, attempt)
+                return self._fetch_and_end(attempt, turns)
             return Left()  # the write that began the attempt was slow; when the message is back, the lease is over
 
-    def _fetch_and_end(self, fetch_id: str, url: str, attempt: int) -> End:
-        key = result_key(fetch_id, attempt)
+    def _fetch_and_end(self, attempt: Attempt, turns: Turns) -> End:
+        key = result_key(attempt.fetch_id, attempt.counted)
         began = self._clock()
         try:
             with self._bucket.create_result(key) as upload:
-                outcome = self._fetcher.fetch(url, upload)
+                outcome = self._fetcher.fetch(attempt.url, upload)
                 if isinstance(outcome, Fetched):
                     upload.complete()
         except Unavailable:
@@ -79,8 +122,31 @@ class Attempts:
             raise
         self._metrics.add(Metric.FETCH_TIME, self._clock() - began)
         if isinstance(outcome, Fetched):
-            return self._finish(fetch_id, attempt, self._result(outcome, key))
-        return self._fail_or_retry(fetch_id, attempt, outcome)
+            turns.answered(attempt.host_key, sent_at=began, well=True)
+            return self._finish(attempt.fetch_id, attempt.number, self._result(outcome, key))
+        if outcome.refused and attempt.host_key:
+            return self._deferred(attempt, outcome, began, turns)
+        with suppress(Unavailable):  # then the host is not slowed this time
+            turns.answered(attempt.host_key, sent_at=began, well=not outcome.overloaded)
+        return self._fail_or_retry(attempt, outcome)
+
+    def _deferred(self, attempt: Attempt, refusal: Failure, sent_at: int, turns: Turns) -> End:
+        """The host refused: it is slowed, and the fetch gets a place in its line."""
+        try:
+            cooling = COOLING if refusal.retry_after is None else int(min(refusal.retry_after, _DAY) * 1000)
+            turns.refused(attempt.host_key, sent_at=sent_at, cooling=cooling)
+            (turn,) = turns.take(attempt.host_key)
+        except Unavailable:
+            return self._fail_or_retry(attempt, refusal)
+        except HostBusy:
+            turn = None
+        if turn is None or turn.at > turns.latest(attempt.submitted_at):
+            return self._failed(attempt, turns.busy(attempt.host_key))
+        self._metrics.add(Metric.REFUSED)
+        if _insisted(lambda: self._table.defer(attempt.fetch_id, attempt.number, turn)):
+            log.info("host refused", extra={"until": turn.at, "http_status": refusal.error.http_status})
+            return Later(turn.at)
+        return _lost(self._table.fetch(attempt.fetch_id, now=self._clock()))
 
     def _finish(self, fetch_id: str, attempt: int, result: Result) -> End:
         now = self._clock()
@@ -95,29 +161,32 @@ class Attempts:
         self._bucket.delete([result.key])  # where that fails the message is left, and comes back to it
         return _lost(own)
 
-    def _fail_or_retry(self, fetch_id: str, attempt: int, failure: Failure) -> End:
+    def _fail_or_retry(self, attempt: Attempt, failure: Failure) -> End:
         seconds = retry.delay(
             failure,
-            attempt,
+            attempt.counted,
             max_attempts=self._table.rules.max_attempts,
             base_seconds=self._retries.backoff_seconds,
             cap_seconds=self._retries.backoff_cap_seconds,
             random=self._random,
         )
-        now = self._clock()
-        error = {"error_type": str(failure.error.type)}
         if seconds is None:
-            if _insisted(lambda: self._table.fail(fetch_id, attempt, failure.error, now=now)):
-                self._metrics.add(Metric.FAILED, error_type=failure.error.type)
-                log.info("fetch failed", extra=error)
-                return Done()
-        else:
-            until = now + int(seconds * 1000)
-            if _insisted(lambda: self._table.retry(fetch_id, attempt, until=until)):
-                self._metrics.add(Metric.RETRIED)
-                log.info("attempt failed, another follows", extra={**error, "seconds": seconds})
-                return Left(until)
-        return _lost(self._table.fetch(fetch_id, now=now))
+            return self._failed(attempt, failure.error)
+        until = self._clock() + int(seconds * 1000)
+        if _insisted(lambda: self._table.retry(attempt.fetch_id, attempt.number, until=until)):
+            self._metrics.add(Metric.RETRIED)
+            error_type = str(failure.error.type)
+            log.info("attempt failed, another follows", extra={"error_type": error_type, "seconds": seconds})
+            return Left(until)
+        return _lost(self._table.fetch(attempt.fetch_id, now=self._clock()))
+
+    def _failed(self, attempt: Attempt, error: FetchError) -> End:
+        now = self._clock()
+        if _insisted(lambda: self._table.fail(attempt.fetch_id, attempt.number, error, now=now)):
+            self._metrics.add(Metric.FAILED, error_type=error.type)
+            log.info("fetch failed", extra={"error_type": str(error.type)})
+            return Done()
+        return _lost(self._table.fetch(attempt.fetch_id, now=now))
 
     def _remove(self, key: str) -> None:
         try:

@@ -17,4 +17,11 @@ class Left:
     until: int | None = None
 
 
-End = Done | Left
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The message waits until this time as a copy of itself, which is sent before this one is acknowledged."""
+
+    until: int
+
+
+End = Done | Left | Later

@@ -25,19 +25,20 @@ class Stopped(FetchQueueError):
         self.failure = failure
 
 
-def _failure(error_type: ErrorType, detail: str, *, retryable: bool) -> Failure:
-    return Failure(error=FetchError(type=error_type, detail=detail), retryable=retryable)
+def _failure(error_type: ErrorType, detail: str, *, retryable: bool, overloaded: bool = False) -> Failure:
+    return Failure(error=FetchError(type=error_type, detail=detail), retryable=retryable, overloaded=overloaded)
 
 
 def out_of_time(seconds: float) -> Failure:
     """The whole fetch took too long."""
     detail = f"the site did not send its whole answer within the limit of {_seconds(seconds)}"
-    return _failure(ErrorType.TIMEOUT, detail, retryable=True)
+    return _failure(ErrorType.TIMEOUT, detail, retryable=True, overloaded=True)
 
 
 def connecting_took_too_long(host: str, seconds: float) -> Failure:
     """No address of the host accepted the connection in time."""
-    return _failure(ErrorType.TIMEOUT, f"{host} did not accept a connection within {_seconds(seconds)}", retryable=True)
+    detail = f"{host} did not accept a connection within {_seconds(seconds)}"
+    return _failure(ErrorType.TIMEOUT, detail, retryable=True, overloaded=True)
 
 
 def no_such_host(host: str) -> Failure:
@@ -105,16 +106,22 @@ def invalid_response(detail: str) -> Failure:
     return _failure(ErrorType.INVALID_RESPONSE, detail, retryable=False)
 
 
-def http_status(status: int, retry_after: float | None, excerpt: str | None) -> Failure:
-    """The site answered, but not with a document. The phrase is the standard's; the site's words are its `excerpt`."""
+def http_status(status: int, retry_after: float | None, excerpt: str | None, *, asks_to_wait: bool = False) -> Failure:
+    """The site answered, but not with a document. The phrase is the standard's; the site's words are its `excerpt`.
+
+    `asks_to_wait` says that there was a Retry-After, whether it made sense or not.
+    """
     phrase = next((f" {known.phrase}" for known in HTTPStatus if known == status), "")
     where_to = " without saying where to" if status in (301, 302, 303, 307, 308) else ""
     detail = f"the site answered {status}{phrase}{where_to}"
     retryable = status in RETRYABLE_STATUSES
+    refused = status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and asks_to_wait)
     return Failure(
         error=FetchError(type=ErrorType.HTTP_STATUS, detail=detail, http_status=status, excerpt=excerpt),
         retryable=retryable,
         retry_after=retry_after if retryable else None,
+        refused=refused,
+        overloaded=status >= HTTPStatus.INTERNAL_SERVER_ERROR and not refused,
     )
 
 

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from chalicelib.jobs import decide
-from chalicelib.jobs.entities import Claim, ErrorType, FetchError, Job
-from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.entities import ErrorType, Fetch, FetchError
+from chalicelib.jobs.pace import Turn
 from chalicelib.metrics import Metric, Metrics
-from chalicelib.runner.attempt import Attempts
-from chalicelib.runner.ends import Done, End, Left
+from chalicelib.runner.attempt import Attempt, Attempts
+from chalicelib.runner.ends import Done, End, Later, Left
 from chalicelib.runner.invocation import Delivery, Invocation
+from chalicelib.runner.slots import Slots
+from chalicelib.runner.together import Together
+from chalicelib.runner.turns import IN_WORKER, HostBusy, Turns
 from chalicelib.storage.bucket import Bucket, result_keys
+from chalicelib.storage.lines import Lines
 from chalicelib.storage.queue import FetchMessage
 from chalicelib.storage.table import Table
 
 ROUNDS = 5  # two are enough for correctness; more only save a redelivery in a race
+MOST_COPIES = 1000  # of a message that waits for its host; far more than the longest wait needs
+SLOT_SECONDS = 1.0  # for another request of this process at the same host to end
 
 WORKER_LOST = FetchError(
     type=ErrorType.WORKER_LOST,
@@ -39,79 +45,69 @@ class FetchMessages:
     """The handler of FetchMessage."""
 
     def __init__(
-        self, *, table: Table, bucket: Bucket, attempts: Attempts, clock: Callable[[], int], metrics: Metrics
+        self,
+        *,
+        table: Table,
+        lines: Lines,
+        slots: Slots,
+        bucket: Bucket,
+        attempts: Attempts,
+        clock: Callable[[], int],
+        sleep: Callable[[float], object],
+        metrics: Metrics,
     ) -> None:
         self.table = table
+        self.lines = lines
+        self.slots = slots
         self.bucket = bucket
         self.attempts = attempts
         self.clock = clock
+        self.sleep = sleep
         self.metrics = metrics
 
     def take(self, deliveries: Sequence[Delivery], invocation: Invocation) -> _Taken:
-        """Read for all of them in one request, and start together what can be started at the first look."""
+        """Read for all of them in one request, and do together what can be done at the first look."""
         messages = [_message_of(delivery) for delivery in deliveries]
-        asked = [(message.job_id, message.url_key) for message in messages]
-        first = dict(zip(messages, self.table.seen(asked, now=self.clock()), strict=True))
-        taken = _Taken(self, invocation, first)
+        first = dict(zip(messages, self.table.seen(messages, now=self.clock()), strict=True))
+        turns = Turns(self.lines, self.clock)
+        for message, seen in first.items():
+            turns.saw(message.host_key, seen.pace)
+        together = Together(self.table, self.slots, turns, invocation, self.clock, first)
         if not invocation.dead_letters:
-            taken.start_together(deliveries)
-        return taken
+            together.begin({delivery: _message_of(delivery) for delivery in deliveries})
+            if together.paced:
+                self.metrics.add(Metric.PACED, together.paced)
+        return _Taken(self, invocation, turns, first, together)
 
     def take_each(self, invocation: Invocation) -> _Taken:
         """Nothing is read or started together."""
-        return _Taken(self, invocation, {})
+        return _Taken(self, invocation, Turns(self.lines, self.clock), {}, None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """An invocation's messages, with what was read and started for all of them."""
+    """An invocation's messages, with what was read and begun for all of them."""
 
     by: FetchMessages
     invocation: Invocation
+    turns: Turns
     first: dict[FetchMessage, decide.Seen]  # the first look
-    started: dict[Delivery, Job] = field(default_factory=dict)
+    together: Together | None
 
     def goes_last(self, delivery: Delivery) -> bool:
         """True for started messages and repeats of them: those that join go first, to share a fetch while it exists."""
-        return delivery.message in {delivery.message for delivery in self.started}
+        return self.together is not None and delivery.message in self.together.started_messages
 
     def handle(self, delivery: Delivery) -> End:
         """Work on one message."""
         message = _message_of(delivery)
-        job = self.started.get(delivery)
-        if job is not None:
-            return self.by.attempts.first(job, self.invocation)
+        if self.together is not None:
+            if delivery in self.together.copied:
+                return Done()
+            attempt = self.together.started.get(delivery)
+            if attempt is not None:
+                return self._carry_out_begun(attempt, message)
         return self._work_on(message, self.first.get(message) or self._look(message))
-
-    def start_together(self, deliveries: Sequence[Delivery]) -> None:
-        """Start in one write what can be started at the first look, one job of a URL.
-
-        This saves most of a request per job. If it is refused, nothing has happened: each goes alone, and learns why.
-        Other jobs of the same URLs get the new claims in `first`.
-        """
-        now = self.by.clock()
-        starting: dict[Delivery, Job] = {}
-        repeats: list[FetchMessage] = []
-        for delivery in deliveries:
-            message = _message_of(delivery)
-            match decide.decide(self.first[message], now=now, rules=self.by.table.rules):
-                case decide.Start(job) if job in starting.values():
-                    pass  # the message came twice
-                case decide.Start(job) if job.url_key in {other.url_key for other in starting.values()}:
-                    repeats.append(message)
-                case decide.Start(job):
-                    starting[delivery] = job
-        if len(starting) + len(repeats) < 2 or not self.invocation.has_time:
-            return
-        try:
-            started = self.by.table.start_all(list(starting.values()), now=now)
-        except Unavailable:
-            return
-        self.started.update((delivery, job) for delivery, job in starting.items() if job in started)
-        claims = _claims_of(started)
-        for message in repeats:  # they join what was just started, without being refused first
-            if message.url_key in claims:
-                self.first[message] = replace(self.first[message], claim=claims[message.url_key])
 
     def _work_on(self, message: FetchMessage, seen: decide.Seen) -> End:
         """The loop: a refused write is a reason to look again, not to acknowledge."""
@@ -120,7 +116,8 @@ class _Taken:
         table, now = self.by.table, self.by.clock()
         for number in range(ROUNDS):
             if number:
-                seen = table.seen_again(message.job_id, message.url_key, claimed_id, now=self.by.clock())
+                seen = table.seen_again(message, claimed_id, now=self.by.clock())
+                self.turns.saw(message.host_key, seen.pace)
                 now = self.by.clock()
             claimed_id = None if seen.claim is None else seen.claim.fetch_id
             dead_letter = self.invocation.dead_letters
@@ -139,35 +136,112 @@ class _Taken:
                 if remove:
                     self.by.bucket.delete(result_keys(message.job_id, table.rules.max_attempts))
                 return Done()
-            case decide.LookAgain():
+            case decide.LookAgain() | decide.LookAtClaim():
                 return None
+            case decide.Wait(until, Fetch() as waiting) if not self.invocation.dead_letters:
+                turn = self.turns.kept(message.host_key, waiting.place)
+                at = max(until, 0 if turn is None else turn.at)
+                return Later(at) if at > now + IN_WORKER else self._begin(decide.Resume(waiting), message, now)
             case decide.Wait(until):
                 return Left(until)
-            case decide.Start() | decide.Resume() if not self.invocation.has_time:
-                return Left()  # AWS is slow, which must use up no more deliveries than an outage
-            case decide.Start(job, dead):
-                return self.by.attempts.first(job, self.invocation) if table.start(job, now=now, dead=dead) else None
-            case decide.Resume(fetch):
-                return self.by.attempts.next(fetch, self.invocation) if table.resume(fetch, now=now) else None
-            case decide.Join(job, fetch_id):
-                return self._joined(fetch_id) if table.join(job, fetch_id) else None
+            case decide.Start() | decide.Resume():
+                return self._begin(decision, message, now)
+            case decide.Join(_, fetch_id):
+                return self._joined(fetch_id) if table.join(decision) else None
             case decide.GiveUp(fetch):
-                return self._failed(fetch.attempt) if table.give_up(fetch, WORKER_LOST, now=now) else None
+                return self._failed(WORKER_LOST, fetch.attempt) if table.give_up(fetch, WORKER_LOST, now=now) else None
             case decide.Fail(job):
-                return self._failed(0) if table.fail_unstarted(job, NEVER_STARTED, now=now) else None
+                return self._failed(NEVER_STARTED, 0) if table.fail_unstarted(job, NEVER_STARTED, now=now) else None
+
+    def _begin(self, beginning: decide.Start | decide.Resume, message: FetchMessage, now: int) -> End | None:
+        """Begin an attempt, or, if its turn at the host is to come, let it wait."""
+        if not self.invocation.has_time:
+            return Left()  # AWS is slow, which must use up no more deliveries than an outage
+        try:
+            turn = self._turn(beginning, message)
+        except HostBusy:
+            return self._too_busy(beginning, message, now)
+        if turn is not None and turn.at > now + IN_WORKER:
+            return self._wait_for(turn, beginning, now)
+        if not self.by.slots.take(message.host, wait_seconds=SLOT_SECONDS):
+            self.turns.crowded(message.host_key)
+            return None
+        try:
+            return self._begin_now(turn, beginning, message)
+        finally:
+            self.by.slots.give_back(message.host)
+
+    def _turn(self, beginning: decide.Start | decide.Resume, message: FetchMessage) -> Turn | None:
+        """The turn that it has or takes; None if the host has no line. Raises HostBusy."""
+        if not self.turns.has_line(message.host_key):
+            return None
+        place = beginning.fetch.place if isinstance(beginning, decide.Resume) else None
+        turn = self.turns.kept(message.host_key, place) or self.turns.take(message.host_key)[0]
+        if turn.at > self.turns.latest(beginning.submitted_at) or message.copies >= MOST_COPIES:
+            raise HostBusy(message.host_key)
+        return turn
+
+    def _wait_for(self, turn: Turn, beginning: decide.Start | decide.Resume, now: int) -> End | None:
+        table = self.by.table
+        match beginning:
+            case decide.Start():
+                made = table.start(beginning, now=now, turn=turn)
+            case decide.Resume(fetch):
+                made = fetch.place == turn.place or table.line_up(fetch, turn, now=now)
+        if not made:
+            return None
+        self.by.metrics.add(Metric.PACED)
+        return Later(turn.at)
+
+    def _begin_now(
+        self, turn: Turn | None, beginning: decide.Start | decide.Resume, message: FetchMessage
+    ) -> End | None:
+        table = self.by.table
+        match beginning:
+            case decide.Start(job):
+                made = table.start(beginning, now=self.by.clock())
+                attempt = Attempt.first(job, message.host_key, 0 if turn is None else turn.at)
+            case decide.Resume(fetch):
+                early = max(fetch.lease_until, 0 if turn is None else turn.at) - self.by.clock()
+                if early > 0:
+                    self.by.sleep(early / 1000)
+                made = table.resume(fetch, now=self.by.clock())
+                attempt = Attempt.next(fetch, message.host_key)
+        return self.by.attempts.carry_out(attempt, self.invocation, self.turns) if made else None
+
+    def _carry_out_begun(self, attempt: Attempt, message: FetchMessage) -> End:
+        try:
+            return self.by.attempts.carry_out(attempt, self.invocation, self.turns)
+        finally:
+            self.by.slots.give_back(message.host)
+
+    def _too_busy(self, beginning: decide.Start | decide.Resume, message: FetchMessage, now: int) -> End | None:
+        error = self.turns.busy(message.host_key)
+        match beginning:
+            case decide.Start(job):
+                made = self.by.table.fail_unstarted(job, error, now=now)
+            case decide.Resume(fetch):
+                made = self.by.table.give_up(fetch, error, now=now)
+        return self._failed(error, 0) if made else None
 
     def _joined(self, fetch_id: str) -> End:
         self.by.metrics.add(Metric.REUSED)
         log.info("fetch reused", extra={"fetch_id": fetch_id})
         return Done()
 
-    def _failed(self, attempts: int) -> End:
-        self.by.metrics.add(Metric.FAILED, error_type=ErrorType.WORKER_LOST)
-        log.error("fetch given up" if attempts else "job failed before its first attempt", extra={"attempt": attempts})
+    def _failed(self, error: FetchError, attempts: int) -> End:
+        self.by.metrics.add(Metric.FAILED, error_type=error.type)
+        if error.type is ErrorType.HOST_BUSY:
+            log.warning("a host is too busy", extra={"error_type": str(error.type)})
+        else:
+            log.error(
+                "fetch given up" if attempts else "job failed before its first attempt", extra={"attempt": attempts}
+            )
         return Done()
 
     def _look(self, message: FetchMessage) -> decide.Seen:
-        (seen,) = self.by.table.seen([(message.job_id, message.url_key)], now=self.by.clock())
+        (seen,) = self.by.table.seen([message], now=self.by.clock())
+        self.turns.saw(message.host_key, seen.pace)
         return seen
 
 
@@ -175,8 +249,3 @@ def _message_of(delivery: Delivery) -> FetchMessage:
     if not isinstance(delivery.message, FetchMessage):
         raise TypeError(f"{delivery.message!r} asks for no fetch")
     return delivery.message
-
-
-def _claims_of(started: Sequence[Job]) -> dict[str, Claim]:
-    """The claims that were put when these jobs were started, by url_key."""
-    return {job.url_key: Claim(url_key=job.url_key, fetch_id=job.id, submitted_at=job.submitted_at) for job in started}

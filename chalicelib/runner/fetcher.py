@@ -155,7 +155,9 @@ class Fetcher:
         status, limit = answer.status_code, self._limits.max_bytes
         if not 200 <= status <= 299:
             words = self._excerpt(answer) if status >= HTTPStatus.BAD_REQUEST else None
-            raise Stopped(failures.http_status(status, headers.retry_after_of(answer.headers, self._wall()), words))
+            retry_after = headers.retry_after_of(answer.headers, self._wall())
+            asks_to_wait = "Retry-After" in answer.headers
+            raise Stopped(failures.http_status(status, retry_after, words, asks_to_wait=asks_to_wait))
         length = answer.raw.length_remaining
         if status == HTTPStatus.PARTIAL_CONTENT and not headers.is_whole(
             answer.headers.get("Content-Range", ""), length

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.logs import log_context
 from chalicelib.metrics import Metrics
-from chalicelib.runner.ends import Done, End, Left
+from chalicelib.runner.ends import Done, End, Later, Left
 from chalicelib.runner.retry import RetryPolicy
 from chalicelib.storage.calls import Parallel
 from chalicelib.storage.queue import Message, Queue
@@ -46,6 +46,12 @@ class Delivery:
             first_at=None if first_at is None else int(first_at),
         )
 
+    def copy(self) -> Message:
+        """The message to be sent in its place."""
+        if self.message is None:
+            raise TypeError("a message that cannot be read has no copy")
+        return self.message.copy()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
@@ -55,6 +61,11 @@ class Invocation:
     seconds_left: Callable[[], float]  # how long it may still take
     seconds_needed: float  # from the sending of a request to the end of the attempt
     dead_letters: bool  # its messages failed before, and are brought to an end
+
+    def send_copies(self, copies: Sequence[tuple[Delivery, int]], now: int) -> None:
+        """Send copies of messages, each to come at its time. Raises Unavailable, and then some may have been sent."""
+        delayed = [(delivery.copy(), (until - now) / 1000) for delivery, until in copies]
+        self.queue.send_later(delayed)
 
     @property
     def has_time(self) -> bool:
@@ -177,10 +188,21 @@ class Runner:
             except Exception:
                 log.exception("a message could not be handled")
                 return False
+            if isinstance(end, Later):
+                end = self._later(invocation, delivery, end)
             if isinstance(end, Left):
                 log.info("message left", extra={"until": end.until, "dead_letter": invocation.dead_letters})
                 self._leave(invocation, delivery, end)
             return isinstance(end, Done)
+
+    def _later(self, invocation: Invocation, delivery: Delivery, later: Later) -> End:
+        """Send the copy: only then may the message be acknowledged."""
+        try:
+            invocation.send_copies([(delivery, later.until)], self._clock())
+        except Unavailable:
+            return Left(later.until)
+        log.info("message waits as a copy", extra={"until": later.until})
+        return Done()
 
     def _leave(self, invocation: Invocation, delivery: Delivery, left: Left) -> None:
         if left.until is not None:

@@ -39,3 +39,5 @@ class Failure:
     error: FetchError
     retryable: bool
     retry_after: float | None = None  # seconds, from the site's Retry-After header
+    refused: bool = False  # the host wants to be asked later, or more slowly
+    overloaded: bool = False  # the host took too long, or failed: it may be asked too fast

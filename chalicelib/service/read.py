@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chalicelib.jobs import ids
 from chalicelib.jobs.entities import FINISHED, Batch, Fetch, Job, Status
+from chalicelib.jobs.pace import Pace, due
 from chalicelib.service.errors import NotFound
 from chalicelib.service.service import Service
 
@@ -19,6 +20,7 @@ class Shown:
 
     job: Job
     fetch: Fetch | None
+    next_attempt_at: int | None = None  # None if it is not known; milliseconds
 
     @property
     def status(self) -> Status:
@@ -29,6 +31,11 @@ class Shown:
     def finished(self) -> bool:
         """True when the status will not change any more."""
         return self.status in FINISHED
+
+    @property
+    def waits_for_host(self) -> bool:
+        """True while it waits for its turn at its host."""
+        return self.fetch is not None and self.fetch.in_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,7 @@ class BatchPage:
 
     batch: Batch
     counts: dict[Status, int]
+    waiting_for_host: int  # how many of the queued ones wait for their turn at their host
     jobs: list[Shown]
     next: int | None  # where the next page begins
 
@@ -101,7 +109,13 @@ def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, stat
     listed = [one for one in shown if status in (None, one.status) and number(one.job) >= cursor]
     page = listed[:PAGE]
     more = len(listed) > PAGE
-    return BatchPage(batch=batch, counts=counts, jobs=page, next=number(page[-1].job) + 1 if more else None)
+    return BatchPage(
+        batch=batch,
+        counts=counts,
+        waiting_for_host=sum(one.waits_for_host for one in shown),
+        jobs=page,
+        next=number(page[-1].job) + 1 if more else None,
+    )
 
 
 def read_jobs_from(service: Service, tenant: str, batch_id: str, *, cursor: int) -> Rest:
@@ -115,12 +129,26 @@ def read_jobs_from(service: Service, tenant: str, batch_id: str, *, cursor: int)
 def show(service: Service, jobs: Sequence[Job]) -> list[Shown]:
     """The jobs with their fetches, in order; those whose fetch is gone are left out."""
     linked = {job.fetch_id for job in jobs if job.fetch_id is not None}
-    fetches = service.table.fetches(linked, now=service.clock()) if linked else {}
-    return [
-        Shown(job, None if job.fetch_id is None else fetches[job.fetch_id])
+    now = service.clock()
+    fetches = service.table.fetches(linked, now=now) if linked else {}
+    with_fetch = [
+        (job, None if job.fetch_id is None else fetches[job.fetch_id])
         for job in jobs
         if job.fetch_id is None or job.fetch_id in fetches
     ]
+    hosts = {job.host_key for job, fetch in with_fetch if job.host_key and fetch is not None and fetch.in_line}
+    paces = service.lines.read(hosts) if hosts else {}
+    return [
+        Shown(job, fetch, _next_attempt(service, fetch, paces.get(job.host_key or ""))) for job, fetch in with_fetch
+    ]
+
+
+def _next_attempt(service: Service, fetch: Fetch | None, pace: Pace | None) -> int | None:
+    if fetch is None or fetch.status is not Status.QUEUED:
+        return None
+    turn = 0 if pace is None or fetch.place is None else due(pace, fetch.place, rules=service.lines.rules)
+    at = max(fetch.lease_until, turn)
+    return at if at > service.clock() else None
 
 
 def show_batch(service: Service, batch: Batch) -> list[Shown]:

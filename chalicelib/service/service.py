@@ -12,6 +12,7 @@ from chalicelib.metrics import OFF, Metrics
 from chalicelib.service.gate import Gate
 from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import Bucket
+from chalicelib.storage.lines import Lines
 from chalicelib.storage.queue import Queue
 from chalicelib.storage.table import Table
 
@@ -21,6 +22,7 @@ class Service:
     """The use cases' dependencies. Safe to share between threads."""
 
     table: Table
+    lines: Lines
     queue: Queue
     bucket: Bucket
     access_table: AccessTable

@@ -69,7 +69,7 @@ class Submission:
     def send(self, jobs: Sequence[Job]) -> None:
         """Send the jobs' messages. If that fails and nobody can ask for the jobs again, they are withdrawn."""
         try:
-            self.service.queue.send([FetchMessage(job.id, job.url_key) for job in jobs])
+            self.service.queue.send([FetchMessage(job.id, job.url_key, job.host_key or "") for job in jobs])
         except Unavailable:
             if self.key is None and self._meter.counts:
                 self._withdraw(jobs)

@@ -37,6 +37,7 @@ def submit_job(service: Service, access: Access, url: str, key: str | None) -> A
         tenant=access.tenant,
         url=url,
         url_key=target.key(access.tenant),
+        host_key=target.host_key(access.tenant),
         submitted_at=service.clock(),
     )
     standing = service.table.job(job.id) if submission.may_be_counted else None
@@ -75,7 +76,7 @@ def _replay(service: Service, standing: Job | Mark | None, job: Job) -> Shown:
     if standing.url != job.url:
         raise KeyReused
     # It is not known whether the first handler lived to send its message.
-    service.queue.send([FetchMessage(standing.id, standing.url_key)])
+    service.queue.send([FetchMessage(standing.id, standing.url_key, standing.host_key or "")])
     shown = show(service, [standing])
     if not shown:  # deleted since it was read
         raise KeyGone

@@ -175,6 +175,7 @@ def _jobs(batch: Batch, valid: Sequence[tuple[str, Target]]) -> list[Job]:
             tenant=batch.tenant,
             url=url,
             url_key=target.key(batch.tenant),
+            host_key=target.host_key(batch.tenant),
             submitted_at=batch.submitted_at,
             batch_id=batch.id,
         )

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 from chalicelib.jobs.access import Counted, Span, Token, Usage
 from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError, Job, Mark, Result, Status
+from chalicelib.jobs.pace import Pace
 
 VERSION = 1  # of the format of items, in their member `v`
 
 Item = dict[str, Any]
-Entity = Job | Mark | Fetch | Claim | Batch | Token
+Entity = Job | Mark | Fetch | Claim | Batch | Token | Pace
 E = TypeVar("E", bound=Entity)
 
 # What an item's key begins with, and the member of the entity that follows.
@@ -24,6 +25,7 @@ _KEYS: dict[type[Any], tuple[str, str]] = {
     Claim: ("URL#", "url_key"),
     Batch: ("BATCH#", "id"),
     Token: ("TOKEN#", "id"),
+    Pace: ("HOST#", "host_key"),
 }
 _PARTS = (Result, FetchError)  # entities that are members of others
 
@@ -46,6 +48,11 @@ def claim_key(url_key: str) -> str:
 def batch_key(batch_id: str) -> str:
     """The partition key of a batch or of its mark."""
     return f"BATCH#{batch_id}"
+
+
+def host_key(key: str) -> str:
+    """The partition key of a host's pace."""
+    return f"HOST#{key}"
 
 
 def token_key(token_id: str) -> str:
@@ -137,6 +144,11 @@ def as_batch(item: Item) -> Batch | Mark:
         return _read(Batch, item)
     values = decode_item(item)
     return Mark(id=values["pk"].removeprefix(_KEYS[Batch][0]), tenant=values["tenant"], sweep_at=values["sweep_at"])
+
+
+def as_pace(item: Item) -> Pace:
+    """The pace of an item."""
+    return _read(Pace, item)
 
 
 def as_token(item: Item) -> Token:

@@ -8,9 +8,7 @@
               shares a          FETCH queued -----> failed (give up)
               standing fetch
 
-      delete, no fetch yet   JOB free -> mark
-      delete, shared         JOB tied -> mark,                FETCH jobs - k
-      delete, last           JOB tied -> mark with the fetch, FETCH gone; then results and claim go, the mark is bare
+Writes that delete are in `protocol_delete`.
 
 A write of several items is one transaction: either all of its conditions hold
 and all of it happens, or nothing does. docs/protocol.md says for each clause
@@ -19,13 +17,11 @@ what goes wrong without it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-from chalicelib.jobs.decide import shares_failures_from
-from chalicelib.jobs.entities import Batch, Claim, Fetch, FetchError, Job, Mark, Result, Status
+from chalicelib.jobs.decide import Join, Start, shares_failures_from
+from chalicelib.jobs.entities import Batch, Claim, Fetch, FetchError, Job, Result, Status
+from chalicelib.jobs.pace import Turn
 from chalicelib.storage import items
-from chalicelib.storage.expressions import Operation, Write, all_of, any_of, delete, put, update
+from chalicelib.storage.expressions import Operation, Write, all_of, any_of, put, update
 from chalicelib.storage.terms import Terms
 
 # JOB
@@ -45,8 +41,10 @@ FETCH_NONE_STAY = "jobs = :leaving"
 # URL
 CLAIM_FREE = "attribute_not_exists(pk)"
 CLAIM_PAST_WINDOW = "submitted_at <= :window_start"
+CLAIM_OF_OVER = "fetch_id = :over"
 CLAIM_OF_DEAD = "fetch_id = :dead"
 CLAIM_OF_FETCH = "fetch_id = :fetch"
+CLAIM_OLDER = "submitted_at < :submitted_at"
 # BATCH, and any item that is put for the first time
 ABSENT = "attribute_not_exists(pk)"
 BATCH_LEASE_OVER = "lease_until <= :now"
@@ -106,18 +104,20 @@ def accept_batch(batch: Batch) -> Write:
 # Running
 
 
-def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
-    """Link the job to its own fetch, begin the first attempt, claim the URL."""
+def start(beginning: Start, *, now: int, terms: Terms, turn: Turn | None) -> Write:
+    """Link the job to its own fetch, claim the URL, and begin the first attempt, unless its turn is to come."""
+    job = beginning.job
     fetch = Fetch(
         id=job.id,
         url=job.url,
         url_key=job.url_key,
-        status=Status.RUNNING,
+        status=Status.RUNNING if turn is None else Status.QUEUED,
         jobs=1,
-        attempt=1,
-        lease_until=now + terms.lease,
+        attempt=1 if turn is None else 0,
+        lease_until=now + terms.lease if turn is None else turn.at,
+        place=None if turn is None else turn.place,
         submitted_at=job.submitted_at,
-        started_at=now,
+        started_at=now if turn is None else None,
     )
     claim = Claim(url_key=job.url_key, fetch_id=job.id, submitted_at=job.submitted_at)
     sweep_at = terms.sweep_at(job.submitted_at)
@@ -126,14 +126,31 @@ def start(job: Job, *, now: int, terms: Terms, dead: str | None) -> Write:
         put(items.item_of(fetch, sweep_at), FETCH_ABSENT, {":now_seconds": now // 1000}),
         put(
             items.item_of(claim, sweep_at),
-            any_of(CLAIM_FREE, CLAIM_PAST_WINDOW, *([] if dead is None else [CLAIM_OF_DEAD])),
-            {":window_start": job.submitted_at - terms.rules.window, ":dead": dead},
+            any_of(CLAIM_FREE, *_replaceable(beginning)),
+            {
+                ":window_start": job.submitted_at - terms.rules.window,
+                ":dead": beginning.dead,
+                ":over": beginning.over,
+            },
         ),
     ]
 
 
-def join(job: Job, fetch_id: str, terms: Terms) -> Write:
-    """Link the job to an existing fetch and count it there."""
+def _replaceable(beginning: Start) -> list[str]:
+    if beginning.dead is not None:
+        return [CLAIM_OF_DEAD]
+    return [] if beginning.over is None else [f"({all_of(CLAIM_PAST_WINDOW, CLAIM_OF_OVER)})"]
+
+
+def join(joining: Join, terms: Terms) -> Write:
+    """Link the job to an existing fetch and count it there; where the claim stands past its window, renew it."""
+    job, fetch_id = joining.job, joining.fetch_id
+    renewal = update(
+        items.claim_key(job.url_key),
+        "SET submitted_at = :submitted_at",
+        all_of(CLAIM_OF_FETCH, CLAIM_OLDER),
+        {":submitted_at": job.submitted_at, ":fetch": fetch_id},
+    )
     return [
         _link(job, fetch_id),
         update(
@@ -142,6 +159,7 @@ def join(job: Job, fetch_id: str, terms: Terms) -> Write:
             all_of(FETCH_SHARED, FETCH_NOT_DEAD),
             {":one": 1, ":none": 0, ":shared_from": shares_failures_from(job, fetch_id, terms.rules)},
         ),
+        *([renewal] if joining.renew else []),
     ]
 
 
@@ -150,9 +168,22 @@ def resume(fetch: Fetch, *, now: int, terms: Terms) -> Write:
     return [
         update(
             items.fetch_key(fetch.id),
-            "SET attempt = :next, #status = :running, lease_until = :lease_until",
+            "SET attempt = :next, #status = :running, lease_until = :lease_until, "
+            "started_at = if_not_exists(started_at, :now) REMOVE place",
             all_of(FETCH_UNCHANGED, FETCH_UNFINISHED, FETCH_LEASE_OVER),
             {":next": fetch.attempt + 1, ":lease_until": now + terms.lease, ":now": now, **_statuses(fetch.attempt)},
+        )
+    ]
+
+
+def line_up(fetch: Fetch, turn: Turn, *, now: int) -> Write:
+    """Let a fetch that nobody holds wait for its turn at its host."""
+    return [
+        update(
+            items.fetch_key(fetch.id),
+            "SET #status = :queued, lease_until = :until, place = :place",
+            all_of(FETCH_UNCHANGED, FETCH_UNFINISHED, FETCH_LEASE_OVER),
+            {":until": turn.at, ":place": turn.place, ":now": now, **_statuses(fetch.attempt)},
         )
     ]
 
@@ -205,6 +236,19 @@ def retry(fetch_id: str, attempt: int, *, until: int) -> Write:
     ]
 
 
+def defer(fetch_id: str, attempt: int, turn: Turn) -> Write:
+    """End the attempt that this worker holds, which the host refused; it does not count, and waits for its turn."""
+    return [
+        update(
+            items.fetch_key(fetch_id),
+            "SET #status = :queued, lease_until = :until, place = :place, "
+            "refused = if_not_exists(refused, :none) + :one",
+            all_of(FETCH_UNCHANGED, FETCH_RUNNING),
+            {":until": turn.at, ":place": turn.place, ":none": 0, ":one": 1, **_statuses(attempt)},
+        )
+    ]
+
+
 def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Write:
     """Give a job that never started a failed fetch, without a claim: only for dead letters."""
     fetch = Fetch(
@@ -227,59 +271,6 @@ def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Wr
     ]
 
 
-# Deleting
-
-
-def delete_unlinked(job: Job, terms: Terms) -> Write:
-    """Turn a job without a fetch into its mark."""
-    return [put(items.item_of(mark_of(job, terms)), all_of(JOB_LIVES, JOB_UNLINKED))]
-
-
-def delete_shared(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
-    """Turn some of the jobs that share a fetch into marks; the fetch stays for the others."""
-    return [
-        *(_untie(mark_of(job, terms), fetch) for job in jobs),
-        update(
-            items.fetch_key(fetch.id),
-            "SET jobs = jobs - :leaving",
-            FETCH_OTHERS_STAY,
-            {":leaving": len(jobs)},
-        ),
-    ]
-
-
-def delete_last(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
-    """Turn the last jobs of a fetch into marks that say what is still to be removed, and delete the fetch."""
-    return [
-        *(_untie(unfinished_mark_of(job, fetch, terms), fetch) for job in jobs),
-        delete(
-            items.fetch_key(fetch.id),
-            all_of(FETCH_NONE_STAY, FETCH_UNCHANGED),
-            {":leaving": len(jobs), ":attempt": fetch.attempt},
-        ),
-    ]
-
-
-def delete_claim(url_key: str, fetch_id: str) -> Write:
-    """Remove the claim of a deleted fetch, unless a newer fetch has it by now."""
-    return [delete(items.claim_key(url_key), CLAIM_OF_FETCH, {":fetch": fetch_id})]
-
-
-def delete_batch(batch: Batch, terms: Terms) -> Write:
-    """Turn a batch into its mark, after its jobs."""
-    return [put(items.batch_mark_item(batch, terms.sweep_at(batch.submitted_at)), BATCH_ACCEPTED)]
-
-
-def mark_of(job: Job, terms: Terms) -> Mark:
-    """The bare mark that a deleted job leaves."""
-    return Mark(id=job.id, tenant=job.tenant, sweep_at=terms.sweep_at(job.submitted_at))
-
-
-def unfinished_mark_of(job: Job, fetch: Fetch, terms: Terms) -> Mark:
-    """The mark of a job that was its fetch's last: it says what is still to be removed."""
-    return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, attempts=fetch.attempt)
-
-
 # The forms
 
 
@@ -290,10 +281,6 @@ def _link(job: Job, fetch_id: str) -> Operation:
         all_of(JOB_LIVES, JOB_UNLINKED),
         {":fetch": fetch_id},
     )
-
-
-def _untie(mark: Mark, fetch: Fetch) -> Operation:
-    return put(items.item_of(mark), all_of(JOB_LIVES, JOB_TIED), {":fetch": fetch.id})
 
 
 def _statuses(attempt: int) -> dict[str, object]:

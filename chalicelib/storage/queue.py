@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
 
 SEND_LIMIT = 10  # messages in a SendMessageBatch
+MAX_DELAY_SECONDS = 900  # SQS delays a message no longer
 MAX_VISIBILITY_SECONDS = 43200  # SQS allows no more, counted from when the message was received
 LONGEST_HIDE_SECONDS = MAX_VISIBILITY_SECONDS - 960  # since receipt an invocation may have passed, and a minute more
 
@@ -20,13 +21,20 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request to a worker. The base class of all kinds of messages; their members are strings."""
+    """A request to a worker. The base class of all kinds of messages; their members are texts and numbers.
+
+    A member with a default may be missing: an older version sent the message.
+    """
 
     kind: ClassVar[str]
 
     def ids(self) -> dict[str, str]:
         """The ids to log: all its members, unless a kind chooses fewer."""
         return asdict(self)
+
+    def copy(self) -> Message:
+        """The message that is sent in place of this one, to come later."""
+        return self
 
     def body(self) -> str:
         """The message as text."""
@@ -38,8 +46,8 @@ class Message:
         try:
             match json.loads(body):
                 case {"v": 1, "kind": str(kind), **members} if kind in KINDS:
-                    values = {field.name: members.get(field.name) for field in fields(KINDS[kind])}
-                    if all(isinstance(value, str) and value for value in values.values()):
+                    values = {field.name: members.get(field.name, field.default) for field in fields(KINDS[kind])}
+                    if all(map(_is_good, fields(KINDS[kind]), values.values())):
                         return KINDS[kind](**values)
         except (ValueError, RecursionError):
             pass
@@ -54,13 +62,40 @@ class FetchMessage(Message):
 
     job_id: str
     url_key: str
+    host_key: str = ""
+    copies: int = 0  # how often it has come back as a copy of itself
+
+    @property
+    def host(self) -> str:
+        """The host that is asked, whoever's job it is."""
+        return self.host_key.partition("/")[2]
+
+    def copy(self) -> FetchMessage:
+        """The same, counted: Lambda ends what goes round and round, unless it is told not to."""
+        return replace(self, copies=self.copies + 1)
 
     def ids(self) -> dict[str, str]:
         """The job's id."""
         return {"job_id": self.job_id}
 
 
+def _is_good(member: Field[Any], value: object) -> bool:
+    if member.type == "int":
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, str) and (value != "" or member.default == "")
+
+
 KINDS: dict[str, type[Message]] = {kind.kind: kind for kind in (FetchMessage,)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    message: Message
+    delay: int = 0  # seconds
+
+    def as_sent(self, entry_id: str) -> dict[str, Any]:
+        delay = {"DelaySeconds": self.delay} if self.delay else {}
+        return {"Id": entry_id, "MessageBody": self.message.body(), **delay}
 
 
 class Queue:
@@ -74,9 +109,11 @@ class Queue:
 
     def send(self, messages: Sequence[Message]) -> None:
         """Send all of them; returns when each is durable."""
-        self._parallel(
-            self._send_chunk, [list(messages[at : at + SEND_LIMIT]) for at in range(0, len(messages), SEND_LIMIT)]
-        )
+        self._send([_Entry(message) for message in messages])
+
+    def send_later(self, copies: Sequence[tuple[Message, float]]) -> None:
+        """Send messages that come after so many seconds each: whole ones, rounded down, at most what SQS allows."""
+        self._send([_Entry(message, min(max(0, int(seconds)), MAX_DELAY_SECONDS)) for message, seconds in copies])
 
     def hide(self, receipt_handle: str, seconds: float) -> None:
         """Let a received message come back after this long: rounded up to whole seconds, at least one.
@@ -89,8 +126,11 @@ class Queue:
                 QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=visibility
             )
 
-    def _send_chunk(self, messages: list[Message]) -> None:
-        entries = [{"Id": str(number), "MessageBody": message.body()} for number, message in enumerate(messages)]
+    def _send(self, entries: list[_Entry]) -> None:
+        self._parallel(self._send_chunk, [entries[at : at + SEND_LIMIT] for at in range(0, len(entries), SEND_LIMIT)])
+
+    def _send_chunk(self, chunk: list[_Entry]) -> None:
+        entries = [entry.as_sent(str(number)) for number, entry in enumerate(chunk)]
         for _ in self._patience.rounds():
             with unavailable("sending messages"):
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)

@@ -9,16 +9,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib.jobs.decide import Rules, Seen, is_over
+from chalicelib.jobs.decide import Join, Rules, Seen, Start, is_over
 from chalicelib.jobs.entities import Batch, Fetch, FetchError, Job, Mark, Result
 from chalicelib.jobs.leave import Departure
-from chalicelib.storage import items, protocol
+from chalicelib.jobs.pace import Turn
+from chalicelib.storage import items, protocol, protocol_delete
 from chalicelib.storage.calls import Parallel, Patience, serial
 from chalicelib.storage.expressions import TRANSACTION_LIMIT, Write
+from chalicelib.storage.queue import FetchMessage
 from chalicelib.storage.rows import Rows
 from chalicelib.storage.terms import Terms
 
 _START_LIMIT = TRANSACTION_LIMIT // 3  # jobs that one transaction can start: job, fetch and claim of each
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A fetch that is to be started, and the turn that it waits for, if it cannot begin at once."""
+
+    start: Start
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +82,46 @@ class Table:
         fetches = (_fetch(item, now) for item in found.values())
         return {fetch.id: fetch for fetch in fetches if fetch is not None}
 
-    def seen(self, messages: Sequence[tuple[str, str]], *, now: int) -> list[Seen]:
-        """What the runner needs for its first decision, for each message's job id and url_key: one request.
+    def seen(self, messages: Sequence[FetchMessage], *, now: int) -> list[Seen]:
+        """What the runner needs for its first decision, for each message: one request.
 
-        It contains no fetches. A job that has one is linked, or a mark by now, and that requires another look.
+        A fetch is read only for copies, which have one. Another job that has one is linked, or a mark by now, and that
+        requires another look.
         """
-        keys = [key for job_id, url_key in messages for key in (items.job_key(job_id), items.claim_key(url_key))]
-        found = self._rows.read(keys)
-        return [self._seen(found, job_id, url_key, now) for job_id, url_key in messages]
+        found = self._rows.read(key for message in messages for key in [*_keys(message), *_own_key_of_copy(message)])
+        return [self._seen(found, message, now) for message in messages]
 
-    def seen_again(self, job_id: str, url_key: str, claimed_id: str | None, *, now: int) -> Seen:
+    def with_claimed(self, seen: Sequence[Seen], *, now: int) -> list[Seen]:
+        """The same, with the fetches that their claims name: one request."""
+        fetch_ids = [each.claim.fetch_id for each in seen if each.claim is not None]
+        found = self.fetches(fetch_ids, now=now)
+        return [
+            each
+            if each.claim is None
+            else replace(each, claimed=found.get(each.claim.fetch_id), claimed_id=each.claim.fetch_id)
+            for each in seen
+        ]
+
+    def seen_again(self, message: FetchMessage, claimed_id: str | None, *, now: int) -> Seen:
         """What the runner needs for a later decision: also the own fetch, and the fetch that the claim named before."""
-        fetch_ids = [job_id] if claimed_id is None else [job_id, claimed_id]
-        found = self._rows.read([items.job_key(job_id), items.claim_key(url_key), *map(items.fetch_key, fetch_ids)])
-        fetches = [found.get(items.fetch_key(fetch_id)) for fetch_id in fetch_ids]
-        own, *claimed = [None if item is None else _fetch(item, now) for item in fetches]
-        seen = self._seen(found, job_id, url_key, now)
-        return replace(seen, own=own, claimed=claimed[0] if claimed else None, claimed_id=claimed_id)
+        claimed_key = [] if claimed_id is None else [items.fetch_key(claimed_id)]
+        found = self._rows.read([*_keys(message), items.fetch_key(message.job_id), *claimed_key])
+        claimed = [_fetch(found[key], now) for key in claimed_key if key in found]
+        seen = self._seen(found, message, now)
+        return replace(seen, claimed=claimed[0] if claimed else None, claimed_id=claimed_id)
 
-    def _seen(self, found: Mapping[str, items.Item], job_id: str, url_key: str, now: int) -> Seen:
-        job_item = found.get(items.job_key(job_id))
-        claim_item = found.get(items.claim_key(url_key))
+    def _seen(self, found: Mapping[str, items.Item], message: FetchMessage, now: int) -> Seen:
+        job_item, claim_item = found.get(items.job_key(message.job_id)), found.get(items.claim_key(message.url_key))
+        own_item = found.get(items.fetch_key(message.job_id))
+        pace_item = found.get(items.host_key(message.host_key))
         job = None if job_item is None else items.as_job(job_item)
         return Seen(
             # With another URL it is a later job with the same Idempotency-Key, which has its own message.
-            job=job if isinstance(job, Job) and job.url_key == url_key else None,
+            job=job if isinstance(job, Job) and job.url_key == message.url_key else None,
             deleted=isinstance(job, Mark) and not is_over(job, now=now, rules=self._terms.rules),
             claim=None if claim_item is None else items.as_claim(claim_item),
-            own=None,
+            own=None if own_item is None else _fetch(own_item, now),
+            pace=None if pace_item is None else items.as_pace(pace_item),
         )
 
     # Submitting
@@ -133,19 +155,30 @@ class Table:
 
     # Running
 
-    def start(self, job: Job, *, now: int, dead: str | None = None) -> bool:
-        """Begin the job's own fetch and claim the URL, replacing the claim of a dead fetch if one is named."""
-        return self._rows.write(protocol.start(job, now=now, terms=self._terms, dead=dead))
+    def start(self, start: Start, *, now: int, turn: Turn | None = None) -> bool:
+        """Begin the job's own fetch and claim the URL, replacing the claim of another fetch if one is named.
 
-    def start_all(self, jobs: Sequence[Job], *, now: int) -> Sequence[Job]:
+        With a turn the fetch waits for it, and `resume` begins the first attempt.
+        """
+        return self._rows.write(protocol.start(start, now=now, terms=self._terms, turn=turn))
+
+    def start_all(self, starts: Sequence[Starting], *, now: int) -> Sequence[Starting]:
         """Start jobs in one transaction, as many as fit into it; returns those, or none if the write was refused."""
-        together = jobs[:_START_LIMIT]
-        starts = [protocol.start(job, now=now, terms=self._terms, dead=None) for job in together]
-        return together if self._rows.write([operation for start in starts for operation in start]) else []
+        together = starts[:_START_LIMIT]
+        writes = [protocol.start(each.start, now=now, terms=self._terms, turn=each.turn) for each in together]
+        return together if self._rows.write([operation for write in writes for operation in write]) else []
 
-    def join(self, job: Job, fetch_id: str) -> bool:
+    def line_up(self, fetch: Fetch, turn: Turn, *, now: int) -> bool:
+        """Let a fetch that nobody holds wait for its turn at its host."""
+        return self._rows.write(protocol.line_up(fetch, turn, now=now))
+
+    def defer(self, fetch_id: str, attempt: int, turn: Turn) -> bool:
+        """End an attempt that the host refused, and let the fetch wait for its turn."""
+        return self._rows.write(protocol.defer(fetch_id, attempt, turn))
+
+    def join(self, join: Join) -> bool:
         """Let the job share an existing fetch."""
-        return self._rows.write(protocol.join(job, fetch_id, self._terms))
+        return self._rows.write(protocol.join(join, self._terms))
 
     def resume(self, fetch: Fetch, *, now: int) -> bool:
         """Begin the next attempt of a fetch that nobody holds."""
@@ -195,7 +228,7 @@ class Table:
         return [mark for mark in marks if not mark.fetch_id or (mark.url_key, mark.fetch_id) in removed]
 
     def _remove_claim(self, claim: tuple[str, str]) -> tuple[str, str]:
-        self._rows.write(protocol.delete_claim(*claim))
+        self._rows.write(protocol_delete.delete_claim(*claim))
         return claim
 
     def put_bare_marks(self, marks: Sequence[Mark]) -> None:
@@ -208,18 +241,18 @@ class Table:
 
     def delete_batch(self, batch: Batch) -> bool:
         """Turn a batch into its mark, after its jobs were deleted."""
-        return self._rows.write(protocol.delete_batch(batch, self._terms))
+        return self._rows.write(protocol_delete.delete_batch(batch, self._terms))
 
     def _plan(self, departure: Departure) -> _Plan:
         fetch = departure.fetch
         if fetch is None:
             (job,) = departure.jobs
-            return _Plan(protocol.delete_unlinked(job, self._terms), Departed([job], []))
+            return _Plan(protocol_delete.delete_unlinked(job, self._terms), Departed([job], []))
         leaving = departure.jobs[: TRANSACTION_LIMIT - 1]
         if fetch.jobs > len(leaving):
-            return _Plan(protocol.delete_shared(leaving, fetch, self._terms), Departed(leaving, []))
-        marks = [protocol.unfinished_mark_of(job, fetch, self._terms) for job in leaving]
-        return _Plan(protocol.delete_last(leaving, fetch, self._terms), Departed(leaving, marks))
+            return _Plan(protocol_delete.delete_shared(leaving, fetch, self._terms), Departed(leaving, []))
+        marks = [protocol_delete.unfinished_mark_of(job, fetch, self._terms) for job in leaving]
+        return _Plan(protocol_delete.delete_last(leaving, fetch, self._terms), Departed(leaving, marks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +273,15 @@ def _packed(plans: Iterable[_Plan], *, limit: int) -> Iterator[list[_Plan]]:
         size += len(plan.write)
     if group:
         yield group
+
+
+def _keys(message: FetchMessage) -> list[str]:
+    of_host = [items.host_key(message.host_key)] if message.host_key else []
+    return [items.job_key(message.job_id), items.claim_key(message.url_key), *of_host]
+
+
+def _own_key_of_copy(message: FetchMessage) -> list[str]:
+    return [items.fetch_key(message.job_id)] if message.copies else []
 
 
 def _is_anothers(item: items.Item, tenant: str | None) -> bool:

@@ -15,5 +15,5 @@ class Terms:
     lease: int
 
     def sweep_at(self, submitted_at: int) -> int:
-        """When an item may be swept, in seconds: a sharer is at most one window newer than the fetch's own job."""
-        return -(-(submitted_at + self.rules.retention + self.rules.window) // 1000)
+        """When an item may be swept, in seconds: not before the youngest sharer of its fetch has expired."""
+        return -(-(submitted_at + self.rules.retention + self.rules.sharing) // 1000)

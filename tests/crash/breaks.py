@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 PROTOCOL = "chalicelib/storage/protocol.py"
+DELETING = "chalicelib/storage/protocol_delete.py"
 LOOP = "chalicelib/runner/fetch_messages.py"
 ATTEMPT = "chalicelib/runner/attempt.py"
 DECIDE = "chalicelib/jobs/decide.py"
@@ -30,6 +31,9 @@ SUBMIT = "chalicelib/service/submit.py"
 SUBMIT_BATCH = "chalicelib/service/submit_batch.py"
 TABLE = "chalicelib/storage/table.py"
 TERMS = "chalicelib/storage/terms.py"
+LINES = "chalicelib/storage/lines.py"
+INVOCATION = "chalicelib/runner/invocation.py"
+TOGETHER = "chalicelib/runner/together.py"
 CALLS = "chalicelib/storage/calls.py"
 BUCKET = "chalicelib/storage/bucket.py"
 
@@ -41,6 +45,8 @@ ALWAYS = '"(attribute_exists(pk) OR attribute_not_exists(pk))"'
 NEVER = '"(attribute_exists(pk) AND attribute_not_exists(pk))"'
 SUITES = [
     "tests/crash/test_traces.py",
+    "tests/crash/test_lines.py",
+    "tests/runner/test_pace.py",
     "tests/test_faults.py",
     "tests/crash/test_model.py",
     "tests/crash/test_crash_points.py",
@@ -102,7 +108,7 @@ BY_HAND = [
     ),
     Break("a loser acknowledges", ATTEMPT, "return Done() if own is None or own.finished else Left(own.lease_until)", "return Done()"),
     Break("acknowledge after a refusal", LOOP, "        return Left(now)\n\n    def _carry_out", "        return Done()\n\n    def _carry_out"),
-    Break("several are started whatever was refused", TABLE, "return together if self._rows.write([operation for start in starts for operation in start]) else []", "self._rows.write([operation for start in starts for operation in start])\n        return together"),
+    Break("several are started whatever was refused", TABLE, "return together if self._rows.write([operation for write in writes for operation in write]) else []", "self._rows.write([operation for write in writes for operation in write])\n        return together"),
     Break("one round only", LOOP, "ROUNDS = 5", "ROUNDS = 1"),
     Break(
         "the claim's fetch is forgotten",
@@ -122,7 +128,7 @@ BY_HAND = [
     Break("a loser's object stays", ATTEMPT, "        self._bucket.delete([result.key])  # where that fails the message is left, and comes back to it\n", ""),
     Break("a deleted job's message leaves its results", LOOP, "                if remove:\n", "                if False:\n"),
     Break("a deleted leader's message removes what others share", LOOP, "            end = self._carry_out(decision, message, now)\n", "            if seen.deleted and isinstance(decision, decide.Acknowledge):\n                decision = decide.Acknowledge(remove=True)\n            end = self._carry_out(decision, message, now)\n"),
-    Break("a message takes whatever job its id has", TABLE, "if isinstance(job, Job) and job.url_key == url_key else", "if isinstance(job, Job) else"),
+    Break("a message takes whatever job its id has", TABLE, "if isinstance(job, Job) and job.url_key == message.url_key else", "if isinstance(job, Job) else"),
     Break(
         "a repeated finish removes its own object",
         ATTEMPT,
@@ -142,21 +148,30 @@ BY_HAND = [
     Break(
         "the decision counts from the clock",
         DECIDE,
-        "claim.submitted_at <= job.submitted_at - rules.window",
-        "claim.submitted_at <= now - rules.window",
+        "claim.submitted_at > job.submitted_at - rules.window",
+        "claim.submitted_at > seen_at - rules.window",
     ),
     Break("clocks are believed to the millisecond", DECIDE, "else job.submitted_at + rules.skew", "else job.submitted_at"),
     Break("only what is gone is dead", DECIDE, "return fetch is None or (", "return fetch is None or False and ("),
     Break(
         "a live lease is not respected",
         DECIDE,
-        "    if own.lease_until > now:\n        return Wait(own.lease_until)\n",
+        "    if own.lease_until > now:\n        return Wait(own.lease_until, own if own.in_line else None)\n",
         "",
         redundant="the write's own clause refuses too; to decide it saves the write, and says when to come back",
     ),
-    Break("attempts never end", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if dead_letter:"),
-    Break("the burial resumes", DECIDE, "if dead_letter or own.attempt >= rules.max_attempts:", "if own.attempt >= rules.max_attempts:"),
-    Break("the burial starts", DECIDE, "return Fail(job) if dead_letter else Start(job, dead=None)", "return Start(job, dead=None)"),
+    Break("attempts never end", DECIDE, "if dead_letter or own.spent >= rules.max_attempts:", "if dead_letter:"),
+    Break("the burial resumes", DECIDE, "if dead_letter or own.spent >= rules.max_attempts:", "if own.spent >= rules.max_attempts:"),
+    Break("the burial starts", DECIDE, "return Fail(job) if dead_letter and isinstance(decision, Start) else decision", "return decision"),
+    Break("a claim ends with its window", DECIDE, "    if fetch is None or fetch.finished:\n        return False\n", "    return False\n"),
+    Break("a claim is renewed for a fetch that is over", DECIDE, "    if fetch is None or fetch.finished:\n", "    if fetch is None:\n"),
+    Break("a late sharer does not renew the claim", PROTOCOL, "        *([renewal] if joining.renew else []),\n", ""),
+    Break("a fetch is swept before its late sharers", DECIDE, "return 2 * self.window + self.wait", "return self.window"),
+    Break("acknowledge before the copy is sent", INVOCATION, "            invocation.send_copies([(delivery, later.until)], self._clock())\n        except Unavailable:\n            return Left(later.until)\n", "            invocation.send_copies([(delivery, later.until)], self._clock())\n        except Unavailable:\n            return Done()\n"),
+    Break("copies are not sent", TOGETHER, "                self.invocation.send_copies(list(waiting.items()), now)\n", ""),
+    Break("a refusal counts", PROTOCOL, '"refused = if_not_exists(refused, :none) + :one"', '"refused = if_not_exists(refused, :none)"'),
+    Break("a refused attempt keeps its number's object", BUCKET, "    return [result_key(fetch_id, attempt) for attempt in range(1, attempts + 1)]\n", "    return [result_key(fetch_id, attempt) for attempt in range(2, attempts + 1)]\n"),
+    Break("a copy that is buried is sent again", LOOP, "            case decide.Wait(until, Fetch() as waiting) if not self.invocation.dead_letters:\n", "            case decide.Wait(until, Fetch() as waiting):\n"),
     Break("items are swept with the job", TERMS, "(submitted_at + self.rules.retention + self.rules.window)", "(submitted_at + self.rules.window)"),
     Break(
         "the message is sent before the row is put",
@@ -167,7 +182,7 @@ BY_HAND = [
     Break(
         "a replay sends no message",
         SUBMIT,
-        "    service.queue.send([FetchMessage(standing.id, standing.url_key)])\n",
+        "    service.queue.send([FetchMessage(standing.id, standing.url_key, standing.host_key or \"\")])\n",
         "",
     ),
     Break(
@@ -214,9 +229,9 @@ BY_HAND = [
     Break("the result is not removed", DELETE, "    service.bucket.delete(sorted(keys))\n", ""),
     Break("the claim is not removed", DELETE, "    removed = service.table.remove_claims(marks)\n", "    removed = list(marks)\n"),
     Break("a refused DELETE is believed", TABLE, "if was_made for plan in group]", "for plan in group]"),
-    Break("a deleted job leaves no mark", PROTOCOL, 'return [put(items.item_of(mark_of(job, terms)), all_of(JOB_LIVES, JOB_UNLINKED))]', 'return [delete(items.job_key(job.id), all_of(JOB_LIVES, JOB_UNLINKED), {})]'),
-    Break("the last mark does not name the fetch", PROTOCOL, "return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, attempts=fetch.attempt)", "return mark_of(job, terms)"),
-    Break("the last mark knows of one attempt", PROTOCOL, "attempts=fetch.attempt)", "attempts=min(fetch.attempt, 1))"),
+    Break("a deleted job leaves no mark", DELETING, 'return [put(items.item_of(mark_of(job, terms)), all_of(JOB_LIVES, JOB_UNLINKED))]', 'return [delete(items.job_key(job.id), all_of(JOB_LIVES, JOB_UNLINKED), {})]'),
+    Break("the last mark does not name the fetch", DELETING, "return replace(mark_of(job, terms), fetch_id=fetch.id, url_key=job.url_key, attempts=fetch.spent)", "return mark_of(job, terms)"),
+    Break("the last mark knows of one attempt", DELETING, "attempts=fetch.spent)", "attempts=min(fetch.spent, 1))"),
     Break("a mark never ends", LEAVE, "    if is_over(mark, now=now, rules=rules):\n        return Absent()\n", ""),
     Break("a job whose fetch is gone is not looked at again", LEAVE, "return Absent() if seen.fetch_was_gone else LookAgain()", "return Absent()"),
     Break("half an answer is believed", CALLS, '    client.meta.events.register("before-parse.*.*", _refuse_if_cut)\n', ""),
@@ -227,10 +242,19 @@ BY_HAND = [
 
 def by_clause() -> Iterator[Break]:
     """Each clause of each condition, dropped: from an AND it becomes always true, from an OR never."""
-    text = (ROOT / PROTOCOL).read_text()
+    clauses = {
+        clause
+        for path in (PROTOCOL, LINES)
+        for clause in re.findall(r"^([A-Z_]+) = \"", (ROOT / path).read_text(), re.MULTILINE)
+    }
+    for path in (PROTOCOL, DELETING, LINES):
+        yield from _of_module(path, clauses)
+
+
+def _of_module(path: str, clauses: set[str]) -> Iterator[Break]:
+    text = (ROOT / path).read_text()
     lines = text.splitlines(keepends=True)
-    clauses = set(re.findall(r"^([A-Z_]+) = \"", text, re.MULTILINE))
-    for function in ast.parse(text).body:
+    for function in ast.walk(ast.parse(text)):
         if not isinstance(function, ast.FunctionDef):
             continue
         alternatives = {
@@ -246,10 +270,10 @@ def by_clause() -> Iterator[Break]:
                 dropped = NEVER if clause in alternatives else ALWAYS
                 name = f"{function.name}: without {clause}"
                 broken = re.sub(rf"\b{clause}\b", dropped, body)
-                yield Break(name, PROTOCOL, body, broken, REDUNDANT.get(name, ""))
+                yield Break(name, path, body, broken, REDUNDANT.get(name, ""))
         if " any_of(" in body and alternatives:
             name = f"{function.name}: any claim may be replaced"
-            yield Break(name, PROTOCOL, body, body.replace("CLAIM_FREE,", f"{ALWAYS},"))
+            yield Break(name, path, body, body.replace("CLAIM_FREE,", f"{ALWAYS},"))
 
 
 def every_break() -> list[Break]:

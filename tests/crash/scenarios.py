@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from chalicelib.jobs.access import LOCAL_TENANT
+from chalicelib.jobs.target import Target
 from tests.crash.invariants import Broken, Ledger
 from tests.crash.stepping import Conductor, Fault, Operation, Side
-from tests.world import SECOND, World, failure
+from tests.world import HOUR, MINUTE, SECOND, World, failure
 
 URL = "https://a.example/"
 OTHER = "https://b.example/"
@@ -65,6 +67,28 @@ class Stage:
         self.w.site.during = None
         self.ledger.excused[url] += 1
         return job_id, records
+
+    def refused(self, url: str) -> tuple[str, list[dict[str, Any]]]:
+        """A job that was accepted, and its message; its host will refuse it once."""
+        self.w.site.answers[url] = [failure(429, retryable=True, retry_after=1), b"at last " + url.encode()]
+        self.ledger.excused[url] += 1
+        return self.message(url)
+
+    def deferred(self, url: str) -> str:
+        """A job that was refused once, and waits for its turn; the time for that is nearly there."""
+        job_id, records = self.refused(url)
+        self.w.deliver(records)
+        self.w.pass_time(SECOND)
+        return job_id
+
+    def crowd(self, url: str) -> None:
+        """So many wait for the URL's host that nobody else's turn would come in time."""
+        self.w.clients["dynamodb"].update_item(
+            TableName=self.w.names["TABLE_NAME"],
+            Key={"pk": {"S": f"HOST#{Target(url).host_key(LOCAL_TENANT)}"}},
+            UpdateExpression="SET next_place = :many",
+            ExpressionAttributeValues={":many": {"N": str(10**8)}},
+        )
 
     def note_death(self, dead: Operation) -> None:
         """An operation has died; only what it has asked a site for and not brought to an end may be asked for again."""
@@ -339,7 +363,136 @@ def delete_a_batch(s: Stage) -> list[Operation]:
     return [s.delete_batch("delete", batch)]
 
 
+@single
+def run_one_that_the_host_refuses(s: Stage) -> list[Operation]:
+    _, records = s.refused(BAD)
+    return [s.run("run", records)]
+
+
+@single
+def run_it_when_its_turn_is(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    return [s.run_later("run", s.w.copies(), SECOND)]
+
+
+@single
+def run_it_before_its_turn(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    return [s.run("run", s.w.copies())]
+
+
+@single
+def run_it_long_after_its_turn(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    return [s.run_later("run", s.w.copies(), MINUTE)]
+
+
+@single
+def run_others_of_a_host_that_refused(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    return [s.run("run", s.messages(BAD + "1", BAD + "2", BAD + "1", OTHER))]
+
+
+@single
+def run_another_of_a_host_that_refused(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    return [s.run("run", s.message(BAD + "1")[1])]
+
+
+@single
+def run_one_whose_turn_would_not_come_in_time(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    s.crowd(BAD)
+    return [s.run("run", s.message(BAD + "1")[1])]
+
+
+@single
+def run_a_copy_whose_turn_did_not_come_in_time(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    s.crowd(BAD)
+    return [s.run_later("run", s.w.copies(), s.w.settings.host_wait_hours * HOUR)]
+
+
+@single
+def bury_one_that_waits_for_its_host(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    return [s.bury("bury", s.w.copies())]
+
+
+@single
+def delete_one_that_waits_for_its_host(s: Stage) -> list[Operation]:
+    job_id = s.deferred(BAD)
+    return [s.delete("delete", job_id)]
+
+
 # Operations that meet
+
+
+@pair
+def a_refused_run_and_its_redelivery(s: Stage) -> list[Operation]:
+    _, records = s.refused(BAD)
+    return [s.run("first", records), s.run("second", records)]
+
+
+@pair
+def two_refused_runs_of_one_host(s: Stage) -> list[Operation]:
+    _, one = s.refused(BAD)
+    _, two = s.refused(BAD + "1")
+    return [s.run("J1", one), s.run("J2", two)]
+
+
+@pair
+def a_refused_run_and_a_join(s: Stage) -> list[Operation]:
+    _, one = s.refused(BAD)
+    _, two = s.message(BAD)
+    return [s.run("J1", one), s.run("J2", two)]
+
+
+@pair
+def a_refused_run_and_a_delete(s: Stage) -> list[Operation]:
+    job_id, records = s.refused(BAD)
+    s.ledger.excused[BAD] += 1
+    return [s.run("run", records), s.delete("delete", job_id)]
+
+
+@pair
+def two_copies_of_one_message(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    records = s.w.copies()
+    s.w.pass_time(SECOND)
+    return [s.run("first", records), s.run("second", records)]
+
+
+@pair
+def two_copies_that_have_missed_their_turn(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    records = s.w.copies()
+    s.w.pass_time(MINUTE)
+    return [s.run("first", records), s.run("second", records)]
+
+
+@pair
+def a_copy_and_a_delete(s: Stage) -> list[Operation]:
+    job_id = s.deferred(BAD)
+    records = s.w.copies()
+    s.w.pass_time(SECOND)
+    s.ledger.excused[BAD] += 1
+    return [s.run("run", records), s.delete("delete", job_id)]
+
+
+@pair
+def a_copy_and_a_burial(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    records = s.w.copies()
+    s.w.pass_time(SECOND)
+    s.ledger.excused[BAD] += 1
+    return [s.run("run", records), s.bury("bury", records)]
+
+
+@pair
+def two_runs_of_urls_of_a_host_that_refused(s: Stage) -> list[Operation]:
+    s.deferred(BAD)
+    return [s.run("J1", s.messages(BAD + "1", BAD + "2")), s.run("J2", s.messages(BAD + "1", BAD + "3"))]
 
 
 @pair

@@ -197,7 +197,7 @@ class TestSubmissions:
         """It waited for a week; by now its key stands for a job of another URL, which is given no bytes of its own."""
         job_id = s.w.submit(URL, "k")["id"]
         old = s.w.receive()
-        s.w.pass_time(s.w.settings.retention_ms + s.w.settings.window_ms + MINUTE)
+        s.w.pass_time(s.w.settings.retention_ms + s.w.service.rules.sharing + MINUTE)
         s.w.sweep()
         s.finished()
         assert s.w.submit(OTHER, "k")["id"] == job_id
@@ -397,7 +397,7 @@ class TestResults:
         delete = s.delete("DELETE", sharer)
         delete.fault = Fault(2, Side.AFTER)
         s.conductor.run(delete)
-        s.w.pass_time(s.w.settings.retention_ms + MINUTE)
+        s.w.pass_time(s.w.settings.retention_ms + s.w.service.rules.sharing - 58 * MINUTE)
         s.w.sweep()
         assert s.w.submit(URL, "k")["id"] == leader
         s.w.run()
@@ -780,6 +780,104 @@ def test_a_slow_duplicate_of_a_submission(s: Stage) -> None:
     assert s.w.request("GET", f"/jobs/{job_id}").status_code == 404
     assert s.w.request("POST", "/jobs", {"url": URL}, KEY).status_code == 409
     end(s)
+
+
+class TestTheHourWhileAHostIsSlow:
+    """A claim stands past its window while its fetch is not finished."""
+
+    def test_a_list_that_is_submitted_again_while_it_waits(self, s: Stage) -> None:
+        """Ninety minutes later it shares what has not been fetched yet, and so does the next within an hour of that."""
+        _, records = s.crashed()
+        jobs = []
+        for _ in range(2):
+            s.w.pass_time(90 * MINUTE)
+            job_id, again = s.message()
+            assert s.w.deliver(again) == []
+            jobs.append(job_id)
+        s.w.pass_time(30 * MINUTE)
+        assert s.w.deliver(records) == []
+        s.w.pass_time(20 * MINUTE)
+        jobs.append(s.finished())
+        assert [s.w.job(job_id)["reused"] for job_id in jobs] == [True] * 3
+        assert s.w.site.requests[URL] == 2  # the one that died, and the one for all
+        end(s)
+
+    def test_what_was_finished_in_the_meantime_is_fetched_again(self, s: Stage) -> None:
+        """Past its window a finished fetch stands for nothing."""
+        s.finished()
+        s.w.pass_time(HOUR)
+        s.ledger.excused[URL] += 1
+        job_id = s.finished()
+        assert not s.w.job(job_id)["reused"]
+        end(s)
+
+    def test_a_late_sharer_can_be_read_as_long_as_any_other(self, s: Stage) -> None:
+        """It is hours younger than the fetch, whose row and object stay for it."""
+        _, records = s.crashed()
+        s.w.pass_time(5 * HOUR)
+        job_id, again = s.message()
+        s.w.deliver(again)
+        s.w.deliver(records)
+        s.w.pass_time(s.w.settings.retention_ms - MINUTE)
+        s.w.sweep()
+        assert s.w.job(job_id)["status"] == "succeeded"
+        assert s.w.request("GET", f"/jobs/{job_id}/result").status_code == 200
+
+    def test_two_who_share_late(self, s: Stage) -> None:
+        """The younger one has renewed the claim when the older one comes: the claim stays the younger one's."""
+        _, records = s.crashed()
+        s.w.pass_time(90 * MINUTE)
+        _, one = s.message()
+        s.w.pass_time(20 * MINUTE)
+        _, two = s.message()
+        older, younger = s.run("older", one), s.run("younger", two)
+        s.conductor.begin(older, LOOKS)
+        s.conductor.run(younger)
+        s.conductor.finish(older)
+        s.w.deliver(records)
+        s.w.pass_time(50 * MINUTE)  # within the younger one's hour, past the older one's
+        assert s.w.job(s.finished())["reused"]
+        end(s)
+
+    def test_the_claim_is_anothers_when_a_late_sharer_joins(self, s: Stage) -> None:
+        """Its fetch is dead by then, and its claim was replaced: the late one is not counted there."""
+        s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+        _, records = s.crashed(BAD)
+        s.w.pass_time(90 * MINUTE)
+        late_id, late = s.message(BAD)
+        joining = s.run("late", late)
+        s.conductor.begin(joining, LOOKS)
+        s.w.deliver(records)  # fails
+        s.w.pass_time(MINUTE)
+        s.ledger.excused[BAD] += 1
+        other = s.finished(BAD)
+        s.conductor.finish(joining)
+        assert s.w.job(late_id)["status"] == s.w.job(other)["status"] == "succeeded"
+        end(s)
+
+    def test_an_older_job_starts_in_between(self, s: Stage) -> None:
+        """A job saw a claim past its window on a finished fetch; an older one, delayed, starts before it does."""
+        first = s.finished()
+        s.w.pass_time(5 * MINUTE)
+        _, delayed = s.message()
+        s.w.pass_time(65 * MINUTE)
+        _, records = s.message()
+        run = s.run("run", records)
+        s.conductor.begin(run, LOOKS)
+        s.conductor.run(s.delete("delete", first))
+        s.ledger.excused[URL] += 1
+        s.w.site.during = self._die
+        s.w.deliver(delayed)
+        s.w.site.during = None
+        s.ledger.excused[URL] += 1
+        s.conductor.finish(run)
+        s.w.pass_time(s.w.settings.lease_ms)
+        end(s)
+        assert s.w.site.requests[URL] == 3
+
+    @staticmethod
+    def _die(asked: str) -> None:
+        raise ZeroDivisionError
 
 
 class TestExpiry:

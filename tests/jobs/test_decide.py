@@ -13,6 +13,7 @@ from chalicelib.jobs.decide import (
     GiveUp,
     Join,
     LookAgain,
+    LookAtClaim,
     Resume,
     Rules,
     Seen,
@@ -23,7 +24,7 @@ from chalicelib.jobs.decide import (
 )
 from chalicelib.jobs.entities import Claim, Fetch, Job, Status
 
-RULES = Rules(window=100, retention=1000, max_attempts=4, skew=10)
+RULES = Rules(window=100, retention=1000, max_attempts=4, skew=10, wait=300)
 NOW = 5000
 JOB = Job(id="j", tenant="local", url="https://example.com/", url_key="k", submitted_at=4900)
 LINKED = replace(JOB, fetch_id="other")
@@ -36,6 +37,7 @@ SPENT = replace(OVER, attempt=4)
 CLAIM = Claim(url_key="k", fetch_id="f", submitted_at=4801)
 OLD_CLAIM = replace(CLAIM, submitted_at=4800)
 CLAIMED = replace(OWN, id="f", submitted_at=4801)
+OLD_FETCH = replace(CLAIMED, status=Status.QUEUED, submitted_at=4501)
 FAILED_BEFORE = replace(CLAIMED, status=Status.FAILED, failed_at=4909)  # clocks may differ by 10
 FAILED_THEN = replace(CLAIMED, status=Status.FAILED, failed_at=4910)
 
@@ -70,8 +72,32 @@ def seen(
         ("the job is gone", seen(job=None), LookAgain(), LookAgain()),
         ("the job has expired", seen(job=EXPIRED), LookAgain(), LookAgain()),
         ("the job shares another fetch", seen(job=LINKED, claim=CLAIM), LookAgain(), LookAgain()),
-        ("no claim", seen(), Start(JOB, None), Fail(JOB)),
-        ("a claim past its window", seen(claim=OLD_CLAIM), Start(JOB, None), Fail(JOB)),
+        ("no claim", seen(), Start(JOB), Fail(JOB)),
+        ("a claim past its window", seen(claim=OLD_CLAIM), LookAtClaim(), LookAtClaim()),
+        (
+            "a claim past its window on a finished fetch",
+            seen(claim=OLD_CLAIM, claimed=replace(OLD_FETCH, status=Status.SUCCEEDED), claimed_id="f"),
+            Start(JOB, over="f"),
+            Fail(JOB),
+        ),
+        (
+            "a claim past its window on a fetch that is gone",
+            seen(claim=OLD_CLAIM, claimed_id="f"),
+            Start(JOB, over="f"),
+            Fail(JOB),
+        ),
+        (
+            "a claim past its window on a fetch that is not finished",
+            seen(claim=OLD_CLAIM, claimed=OLD_FETCH, claimed_id="f"),
+            Join(JOB, "f", renew=True),
+            Join(JOB, "f", renew=True),
+        ),
+        (
+            "and that should have been long ago",
+            seen(claim=OLD_CLAIM, claimed=replace(OLD_FETCH, submitted_at=4500), claimed_id="f"),
+            Start(JOB, over="f"),
+            Fail(JOB),
+        ),
         ("a claim inside its window", seen(claim=CLAIM), Join(JOB, "f"), Join(JOB, "f")),
         (
             "a claim on a running fetch",
@@ -79,11 +105,11 @@ def seen(
             Join(JOB, "f"),
             Join(JOB, "f"),
         ),
-        ("a claim on a fetch that is gone", seen(claim=CLAIM, claimed_id="f"), Start(JOB, "f"), Fail(JOB)),
+        ("a claim on a fetch that is gone", seen(claim=CLAIM, claimed_id="f"), Start(JOB, dead="f"), Fail(JOB)),
         (
             "a claim on a fetch that failed before the submission",
             seen(claim=CLAIM, claimed=FAILED_BEFORE, claimed_id="f"),
-            Start(JOB, "f"),
+            Start(JOB, dead="f"),
             Fail(JOB),
         ),
         (
@@ -124,7 +150,7 @@ def test_a_second_look_that_finds_the_own_fetch_leads_it() -> None:
 def test_the_last_moment_of_retention() -> None:
     """A job lives until its retention has passed, to the millisecond."""
     alive = replace(JOB, submitted_at=NOW - 999)
-    assert decide(seen(job=alive), now=NOW, rules=RULES) == Start(alive, None)
+    assert decide(seen(job=alive), now=NOW, rules=RULES) == Start(alive)
 
 
 def test_dead_is_final() -> None:

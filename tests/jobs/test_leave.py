@@ -21,7 +21,7 @@ from chalicelib.jobs.leave import (
     departures,
 )
 
-RULES = Rules(window=1000, retention=10_000, max_attempts=3, skew=0)
+RULES = Rules(window=1000, retention=10_000, max_attempts=3, skew=0, wait=0)
 NOW = 100_000
 JOB = Job(id="j", tenant="t", url="https://a.example/", url_key="k", submitted_at=NOW - 10)
 SHARING = replace(JOB, fetch_id="f")

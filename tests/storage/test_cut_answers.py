@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 
 from chalicelib.jobs.access import Span
-from chalicelib.jobs.decide import Rules
+from chalicelib.jobs.decide import Rules, Start
 from chalicelib.jobs.entities import Batch, Job
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import calls, items
@@ -25,7 +25,7 @@ from tests.storage.cutting import Cutting, answer, chunked, cuts, cutting
 
 JOB = Job(id="1", tenant="local", url="https://example.com/", url_key="k", submitted_at=1)
 BATCH = Batch(id="b", tenant="local", size=1, digest="d", submitted_at=1, lease_until=2, holder="h")
-TERMS = Terms(rules=Rules(window=1000, retention=10_000, max_attempts=3, skew=0), lease=100)
+TERMS = Terms(rules=Rules(window=1000, retention=10_000, max_attempts=3, skew=0, wait=0), lease=100)
 ROW = items.item_of(JOB, 100)
 
 
@@ -114,7 +114,7 @@ CALLS = [
     Call("PutItem", lambda s: s.table.submit_job(JOB), of_table({}), True),
     Call("PutItem, refused", lambda s: s.table.submit_batch(BATCH), REFUSAL, False),
     Call("DeleteItem", lambda s: s.table._remove_claim(("k", "1")), of_table({}), ("k", "1")),
-    Call("TransactWriteItems", lambda s: s.table.start(JOB, now=1), of_table({}), True),
+    Call("TransactWriteItems", lambda s: s.table.start(Start(JOB), now=1), of_table({}), True),
     Call("UpdateItem", count, of_table({"Attributes": COUNTED}), dict.fromkeys(Span, (0, 2))),
     Call(
         "SendMessageBatch",

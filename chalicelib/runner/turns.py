@@ -1,0 +1,102 @@
+"""Whose turn it is at each host, during one invocation."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from chalicelib.jobs import pace
+from chalicelib.jobs.entities import ErrorType, FetchError
+from chalicelib.jobs.errors import FetchQueueError
+from chalicelib.jobs.pace import Pace, Turn
+from chalicelib.storage.lines import Lines
+
+_HOUR = 3_600_000  # ms
+IN_WORKER = 1000  # ms; who has to wait longer waits as a copy of its message
+_MISSED_AFTER = 2000  # ms; who comes later than that has lost its place, or all who are late would ask at once
+_TROUBLES = 2  # that an invocation must have with a host, and with at least half of its attempts there
+
+
+class HostBusy(FetchQueueError):
+    """The line of a host is so long that the turn would not come in time."""
+
+
+class Turns:
+    """The hosts of an invocation's messages, and their lines as they were last seen. Safe to use from many threads."""
+
+    def __init__(self, lines: Lines, clock: Callable[[], int]) -> None:
+        self._lines = lines
+        self._clock = clock
+        self._paces: dict[str, Pace | None] = {}
+        self._lock = threading.Lock()
+        self._attempts: Counter[str] = Counter()
+        self._troubles: Counter[str] = Counter()
+
+    def saw(self, host_key: str, seen: Pace | None) -> None:
+        """Remember a pace that was read."""
+        self._paces[host_key] = seen
+
+    def has_line(self, host_key: str) -> bool:
+        """True if who wants to ask the host must have a turn."""
+        return host_key != "" and (self._lines.rules.interval > 0 or self._pace(host_key) is not None)
+
+    def kept(self, host_key: str, place: int | None) -> Turn | None:
+        """The turn of a place that was taken before; None if it is lost."""
+        standing = self._pace(host_key)
+        # What was due when the host was slowed is not behind those who were not.
+        if place is None or standing is None or not standing.first_place <= place < standing.next_place:
+            return None
+        at = pace.due(standing, place, rules=self._lines.rules)
+        return None if at < self._clock() - _MISSED_AFTER else Turn(place, at)
+
+    def take(self, host_key: str, count: int = 1) -> list[Turn]:
+        """Take places in the line. Raises HostBusy, and Unavailable."""
+        taken = self._lines.take(self._paces.get(host_key), host_key, count, now=self._clock())
+        if taken is None:
+            raise HostBusy(host_key)
+        self._paces[host_key], turns = taken
+        return turns
+
+    def refused(self, host_key: str, *, sent_at: int, cooling: int) -> None:
+        """The host refused a request. Raises Unavailable."""
+        self._slow(host_key, sent_at=sent_at, cooling=cooling)
+
+    def answered(self, host_key: str, *, sent_at: int, well: bool) -> None:
+        """The host answered a request, well or not, or did not answer. Raises Unavailable.
+
+        One bad answer says something about a URL; several at once say something about the host.
+        """
+        with self._lock:
+            self._attempts[host_key] += 1
+            self._troubles[host_key] += not well
+            troubled = self._troubles[host_key] >= max(_TROUBLES, self._attempts[host_key] / 2)
+        if not well and troubled:
+            self._slow(host_key, sent_at=sent_at, cooling=0)
+
+    def crowded(self, host_key: str) -> None:
+        """This process has so many requests open at the host that no other could be sent. Raises Unavailable."""
+        self._slow(host_key, sent_at=self._clock(), cooling=0)
+
+    def busy(self, host_key: str) -> FetchError:
+        """Why a job fails whose turn does not come in time."""
+        rules, standing = self._lines.rules, self._pace(host_key)
+        interval = rules.interval if standing is None else pace.interval_at(standing, self._clock(), rules=rules)
+        return FetchError(
+            type=ErrorType.HOST_BUSY,
+            detail=f"the host is asked once every {interval / 1000:.3g} s, and so many are waiting for it that this "
+            f"one's turn would not have come within {rules.wait / _HOUR:g} hours; submit the URL again later",
+        )
+
+    def latest(self, submitted_at: int) -> int:
+        """When the turn of a job that was submitted then must come at the latest."""
+        return submitted_at + self._lines.rules.wait
+
+    def _slow(self, host_key: str, *, sent_at: int, cooling: int) -> None:
+        standing = self._paces.get(host_key)
+        self._paces[host_key] = self._lines.slow(
+            standing, host_key, sent_at=sent_at, now=self._clock(), cooling=cooling
+        )
+
+    def _pace(self, host_key: str) -> Pace | None:
+        return pace.remembered(self._paces.get(host_key), now=self._clock(), rules=self._lines.rules)

@@ -1,0 +1,177 @@
+"""Hosts' lines, while several workers take places and slow the host, call by call in every order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.jobs.pace import Pace, Turn
+from tests.crash.scenarios import Stage
+from tests.crash.stepping import Fault, Operation, Schedules, Side
+from tests.world import HOUR, MINUTE, SECOND
+
+KEY = "local/example.com"
+
+
+def paced(s: Stage) -> Pace:
+    """A host that has just objected."""
+    pace = s.w.service.lines.slow(None, KEY, sent_at=s.w.now, now=s.w.now, cooling=0)
+    assert pace is not None
+    return pace
+
+
+def standing(s: Stage) -> Pace | None:
+    """The host's pace as the table has it."""
+    return s.w.service.lines.read([KEY]).get(KEY)
+
+
+def taking(s: Stage, name: str, seen: Pace | None, count: int, into: list[Turn]) -> Operation:
+    """A worker takes places, by what it saw of the host."""
+
+    def take() -> None:
+        taken = s.w.service.lines.take(seen, KEY, count, now=s.w.now)
+        into.extend([] if taken is None else taken[1])
+
+    return Operation(name, take)
+
+
+def slowing(s: Stage, name: str, seen: Pace | None) -> Operation:
+    """A worker was refused now, and slows the host, by what it saw of it."""
+    now = s.w.now
+    return Operation(name, lambda: s.w.service.lines.slow(seen, KEY, sent_at=now, now=now, cooling=SECOND))
+
+
+def in_every_order(s: Stage, make: Callable[[], list[Operation]], check: Callable[[], None]) -> None:
+    """Let operations take turns in every order."""
+    for choose in Schedules():
+        s.w.reset()
+        operations = make()
+        s.conductor.take_turns(operations, choose)
+        check()
+
+
+@pytest.mark.parametrize("empty", [False, True], ids=["a line", "no line"])
+def test_two_who_take_places_get_different_ones(s: Stage, empty: bool) -> None:
+    """Whatever they saw of the line before: one after the other, an interval apart."""
+    s.w.settings = replace(s.w.settings, host_interval_ms=20)
+    s.w.given = s.w.settings
+    s.w.wire()
+    turns: list[Turn] = []
+
+    def make() -> list[Operation]:
+        turns.clear()
+        seen = None if empty else paced(s)
+        return [taking(s, "W1", seen, 3, turns), taking(s, "W2", seen, 2, turns)]
+
+    def check() -> None:
+        assert sorted(turn.place for turn in turns) == [0, 1, 2, 3, 4]
+        assert len({turn.at for turn in turns}) == 5
+
+    in_every_order(s, make, check)
+
+
+def test_places_behind_a_line_that_is_over(s: Stage) -> None:
+    """Its places are past, and who saw that does not take one of another who came first."""
+    turns: list[Turn] = []
+
+    def make() -> list[Operation]:
+        turns.clear()
+        seen = paced(s)
+        s.w.pass_time(MINUTE)
+        return [taking(s, "W1", seen, 1, turns), taking(s, "W2", seen, 1, turns)]
+
+    def check() -> None:
+        first, second = sorted(turns, key=lambda turn: turn.place)
+        assert s.w.now <= first.at < second.at
+
+    in_every_order(s, make, check)
+
+
+def test_a_wave_of_refusals_slows_a_host_once(s: Stage) -> None:
+    """Each of them saw the host before the first refusal."""
+
+    def make() -> list[Operation]:
+        seen = paced(s)
+        s.w.pass_time(2 * SECOND)
+        return [slowing(s, "W1", seen), slowing(s, "W2", seen)]
+
+    def check() -> None:
+        pace = standing(s)
+        assert pace is not None
+        assert pace.interval_us == 100_000
+
+    in_every_order(s, make, check)
+
+
+def test_the_first_wave_gives_a_host_one_pace(s: Stage) -> None:
+    """Nobody saw one before."""
+
+    def make() -> list[Operation]:
+        return [slowing(s, "W1", None), slowing(s, "W2", None)]
+
+    def check() -> None:
+        pace = standing(s)
+        assert pace is not None
+        assert pace.interval_us == 50_000
+
+    in_every_order(s, make, check)
+
+
+def test_one_is_refused_while_another_takes_places(s: Stage) -> None:
+    """No place is given twice, and the turn is by the pace that the host has when it is taken."""
+    turns: list[Turn] = []
+
+    def make() -> list[Operation]:
+        turns.clear()
+        seen = paced(s)
+        s.w.pass_time(2 * SECOND)
+        return [taking(s, "W1", seen, 2, turns), slowing(s, "W2", seen), taking(s, "W3", seen, 1, turns)]
+
+    def check() -> None:
+        pace = standing(s)
+        assert pace is not None
+        assert len({turn.place for turn in turns}) == 3
+        assert pace.interval_us == 100_000
+        assert pace.next_place > max(turn.place for turn in turns)
+
+    in_every_order(s, make, check)
+
+
+def test_a_line_that_is_full(s: Stage) -> None:
+    """It is full for those, too, who saw it before it was."""
+    seen = paced(s)
+    many = s.w.service.lines.take(seen, KEY, 1, now=s.w.now)
+    assert many is not None
+    s.crowd("https://example.com/")
+    turns: list[Turn] = []
+    s.conductor.run(taking(s, "late", many[0], 1, turns))
+    assert turns == []
+
+
+def test_a_pace_that_was_forgotten_is_replaced_once(s: Stage) -> None:
+    """Two are refused by a host that has been well for an hour."""
+
+    def make() -> list[Operation]:
+        seen = paced(s)
+        s.w.pass_time(HOUR)
+        return [slowing(s, "W1", seen), slowing(s, "W2", seen)]
+
+    def check() -> None:
+        pace = standing(s)
+        assert pace is not None
+        assert (pace.interval_us, pace.slowed_at) == (50_000, s.w.now)
+
+    in_every_order(s, make, check)
+
+
+def test_places_whose_taking_was_repeated_stay_empty(s: Stage) -> None:
+    """The answer was lost, and the driver repeated the write: nobody else gets the first ones."""
+    seen, turns = paced(s), list[Turn]()
+    lucky: list[Turn] = []
+    unlucky = taking(s, "unlucky", seen, 1, turns)
+    unlucky.fault = Fault(0, Side.REPEATED)
+    s.conductor.run(unlucky)
+    s.conductor.run(taking(s, "lucky", standing(s), 1, lucky))
+    assert (turns[0].place, lucky[0].place) == (1, 2)
