@@ -103,8 +103,8 @@ BY_HAND = [
     Break(
         "acknowledge at the first look",
         LOOP,
-        "            case decide.LookAgain():\n                return None\n",
-        "            case decide.LookAgain():\n                return Done()\n",
+        "            case decide.LookAgain() | decide.LookAtClaim():\n                return None\n",
+        "            case decide.LookAgain() | decide.LookAtClaim():\n                return Done()\n",
     ),
     Break("a loser acknowledges", ATTEMPT, "return Done() if own is None or own.finished else Left(own.lease_until)", "return Done()"),
     Break("acknowledge after a refusal", LOOP, "        return Left(now)\n\n    def _carry_out", "        return Done()\n\n    def _carry_out"),
@@ -148,8 +148,10 @@ BY_HAND = [
     Break(
         "the decision counts from the clock",
         DECIDE,
-        "claim.submitted_at > job.submitted_at - rules.window",
-        "claim.submitted_at > seen_at - rules.window",
+        "    decision = _of_claim(seen, job, rules)\n",
+        "    decision = _of_claim(seen, job, rules)\n"
+        "    if isinstance(decision, Join) and seen.claim is not None and seen.claim.submitted_at <= now - rules.window:\n"
+        "        decision = Start(job, over=seen.claim.fetch_id)\n",
     ),
     Break("clocks are believed to the millisecond", DECIDE, "else job.submitted_at + rules.skew", "else job.submitted_at"),
     Break("only what is gone is dead", DECIDE, "return fetch is None or (", "return fetch is None or False and ("),
@@ -172,7 +174,7 @@ BY_HAND = [
     Break("a refusal counts", PROTOCOL, '"refused = if_not_exists(refused, :none) + :one"', '"refused = if_not_exists(refused, :none)"'),
     Break("a refused attempt keeps its number's object", BUCKET, "    return [result_key(fetch_id, attempt) for attempt in range(1, attempts + 1)]\n", "    return [result_key(fetch_id, attempt) for attempt in range(2, attempts + 1)]\n"),
     Break("a copy that is buried is sent again", LOOP, "            case decide.Wait(until, Fetch() as waiting) if not self.invocation.dead_letters:\n", "            case decide.Wait(until, Fetch() as waiting):\n"),
-    Break("items are swept with the job", TERMS, "(submitted_at + self.rules.retention + self.rules.window)", "(submitted_at + self.rules.window)"),
+    Break("items are swept with the job", TERMS, "(submitted_at + self.rules.retention + self.rules.sharing)", "(submitted_at + self.rules.sharing)"),
     Break(
         "the message is sent before the row is put",
         SUBMIT,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.runner import failures
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from deployment.parameters import CHALICE
 from tests.world import Site, World, failure
@@ -164,13 +165,14 @@ def use_everything(w: World, recorder: Recorder) -> None:
     api = recorder.calls_of("api")
     runner = recorder.calls_of("runner")
     dead_letters = recorder.calls_of("dead-letters")
-    urls = [URL, f"{URL}big", f"{URL}gone", f"{URL}flaky"]
+    urls = [URL, f"{URL}big", f"{URL}gone", f"{URL}flaky", "https://slow.example/"]
     w.site = Binary()
     w.wire()
     w.site.answers = {
         f"{URL}big": [b"x" * BIG],
         f"{URL}gone": [failure()],
         f"{URL}flaky": [failure(503, retryable=True), b"x"],
+        "https://slow.example/": [failures.http_status(429, 5.0, None), b"x"],
     }
 
     # Submit, repeat, run, read.
