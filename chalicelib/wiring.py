@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+ABOUT_URL = "https://fetch-queue.dev/how-sites-are-asked"  # docs/how-sites-are-asked.md
 API_THREADS = 16  # how many of a batch's 142 calls are made at once
 HOUR_MS = 3_600_000
 RUNNER_THREADS = 64  # enough for several batches of ten messages, if one process takes several
@@ -214,8 +215,9 @@ def address_policy(s: Settings) -> AddressPolicy:
 
 
 def user_agent(s: Settings) -> str:
-    """What the owners of fetched sites see."""
-    return f"FetchQueue/1.0 (+{s.contact_url})" if s.contact_url else "FetchQueue/1.0"
+    """What the owners of fetched sites see: whom to write to, or else how sites are asked."""
+    url = s.contact_url or ("" if s.local else ABOUT_URL)
+    return f"FetchQueue/1.0 (+{url})" if url else "FetchQueue/1.0"
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from deployment.stack import Report, Stack, name_of
 Template = dict[str, Any]
 
 LONGEST_TEMPLATE = 51200  # bytes that CloudFormation takes in a request
+NO_CONTACT = "Warning: ContactUrl is not set, so the owners of the sites that you fetch cannot reach you."
 _CHALICES_OWN = ("RestAPIId", "APIHandlerName", "APIHandlerArn", "EndpointURL")  # outputs: for tools, not for people
 
 
@@ -37,6 +38,8 @@ def deploy(
     values = parameters.of_stage(stage, overrides)
     account = connect()
     report(f"Deploying stage {stage} to account {account.number}, region {account.region}.")
+    if not values["ContactUrl"]:
+        report(NO_CONTACT)
     if made is None:
         report("Packaging ...")
         made = package(stage)

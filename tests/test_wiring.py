@@ -52,8 +52,10 @@ def test_loopback_is_for_stage_dev_alone() -> None:
 
 
 def test_sites_learn_who_asks() -> None:
-    """The User-Agent names the service, and whom to write to where that is set."""
+    """The User-Agent names the service, and whom to write to; a deployed stage at least a page that explains it."""
     assert user_agent(Settings()) == "FetchQueue/1.0"
+    deployed = user_agent(replace(Settings(), stage="prod"))
+    assert deployed == "FetchQueue/1.0 (+https://fetch-queue.dev/how-sites-are-asked)"
     assert user_agent(replace(Settings(), contact_url="https://example.com/bot")).endswith("(+https://example.com/bot)")
 
 
