@@ -61,6 +61,17 @@ def test_partial_batch_responses(resources: dict[str, Any], name: str, queue: st
     assert source["Properties"]["ScalingConfig"]["MaximumConcurrency"]
 
 
+def test_a_message_may_go_round(resources: dict[str, Any]) -> None:
+    """Jobs that wait for their host come back as copies. Lambda ends such a loop after 16 rounds, unless it is allowed,
+    and the runner must have the right to send to the queue that it reads from. Both show on AWS only."""
+    assert resources["RunJobs"]["Properties"]["RecursiveLoop"] == "Allow"
+    assert all("RecursiveLoop" not in resources[name]["Properties"] for name in FUNCTIONS if name != "RunJobs")
+    (policy,) = resources["RunJobsRole"]["Properties"]["Policies"]
+    queue = {"Fn::GetAtt": ["JobsQueue", "Arn"]}
+    to_queue = [each for each in policy["PolicyDocument"]["Statement"] if each["Resource"] == queue]
+    assert "sqs:SendMessage" in [action for statement in to_queue for action in statement["Action"]]
+
+
 def test_the_table(resources: dict[str, Any]) -> None:
     """On demand, swept, recoverable, kept."""
     table = resources["Table"]
