@@ -246,6 +246,10 @@ def _retention_rules(s: Settings) -> list[_Rule]:
             "WINDOW_SECONDS must not exceed RETENTION_DAYS: an expired job's claim would still stand",
         ),
         (
+            s.host_wait_hours * _HOUR_SECONDS <= s.retention_days * _DAY_SECONDS,
+            "HOST_WAIT_HOURS must not exceed RETENTION_DAYS: a job would expire while it waits",
+        ),
+        (
             s.retention_days <= s.queue_retention_days,
             "RETENTION_DAYS must not exceed QUEUE_RETENTION_DAYS: the queue would drop live jobs",
         ),

@@ -28,6 +28,7 @@ def test_the_defaults_are_consistent() -> None:
         ({"window_seconds": 0}, "WINDOW_SECONDS must be at least 1"),
         ({"window_seconds": 7 * 86400 + 1}, "WINDOW_SECONDS must not exceed RETENTION_DAYS"),
         ({"retention_days": 11}, "RETENTION_DAYS must not exceed QUEUE_RETENTION_DAYS"),
+        ({"host_wait_hours": 169}, "HOST_WAIT_HOURS must not exceed RETENTION_DAYS"),
         ({"queue_retention_days": 14}, "must be less than DEAD_LETTER_RETENTION_DAYS"),
         ({"dead_letter_retention_days": 15}, "at most 14"),
         ({"connect_seconds": 31}, "CONNECT_SECONDS"),

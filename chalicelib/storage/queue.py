@@ -12,7 +12,7 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
 
 SEND_LIMIT = 10  # messages in a SendMessageBatch
-MAX_DELAY_SECONDS = 900  # SQS delays a message no longer
+MAX_DELAY_SECONDS = 840  # SQS allows 900, after which QueueAgeAlarm would take a delayed message for a forgotten one
 MAX_VISIBILITY_SECONDS = 43200  # SQS allows no more, counted from when the message was received
 LONGEST_HIDE_SECONDS = MAX_VISIBILITY_SECONDS - 960  # since receipt an invocation may have passed, and a minute more
 
@@ -112,7 +112,7 @@ class Queue:
         self._send([_Entry(message) for message in messages])
 
     def send_later(self, copies: Sequence[tuple[Message, float]]) -> None:
-        """Send messages that come after so many seconds each: whole ones, rounded down, at most what SQS allows."""
+        """Send messages that come after so many seconds each: whole ones, rounded down, at most MAX_DELAY_SECONDS."""
         self._send([_Entry(message, min(max(0, int(seconds)), MAX_DELAY_SECONDS)) for message, seconds in copies])
 
     def hide(self, receipt_handle: str, seconds: float) -> None:
