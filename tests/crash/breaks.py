@@ -34,6 +34,7 @@ TERMS = "chalicelib/storage/terms.py"
 LINES = "chalicelib/storage/lines.py"
 INVOCATION = "chalicelib/runner/invocation.py"
 TOGETHER = "chalicelib/runner/together.py"
+TURNS = "chalicelib/runner/turns.py"
 CALLS = "chalicelib/storage/calls.py"
 BUCKET = "chalicelib/storage/bucket.py"
 
@@ -173,6 +174,8 @@ BY_HAND = [
     Break("copies are not sent", TOGETHER, "                self.invocation.send_copies(list(waiting.items()), now)\n", ""),
     Break("a refusal counts", PROTOCOL, '"refused = if_not_exists(refused, :none) + :one"', '"refused = if_not_exists(refused, :none)"'),
     Break("a refused attempt keeps its number's object", BUCKET, "    return [result_key(fetch_id, attempt) for attempt in range(1, attempts + 1)]\n", "    return [result_key(fetch_id, attempt) for attempt in range(2, attempts + 1)]\n"),
+    Break("who was due before the host was slowed keeps its place", TURNS, "or not standing.first_place <= place < standing.next_place:", "or not place < standing.next_place:"),
+    Break("who has missed its turn keeps its place", TURNS, "return None if at < self._clock() - _MISSED_AFTER else Turn(place, at)", "return Turn(place, at)"),
     Break("a copy that is buried is sent again", LOOP, "            case decide.Wait(until, Fetch() as waiting) if not self.invocation.dead_letters:\n", "            case decide.Wait(until, Fetch() as waiting):\n"),
     Break("items are swept with the job", TERMS, "(submitted_at + self.rules.retention + self.rules.sharing)", "(submitted_at + self.rules.sharing)"),
     Break(

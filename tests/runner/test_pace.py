@@ -222,6 +222,24 @@ def test_many_who_come_late_do_not_come_at_once() -> None:
         assert min(later - earlier for earlier, later in zip(site.taken, site.taken[1:], strict=False)) >= 1000
 
 
+def test_nobody_comes_back_in_a_herd(w: World) -> None:
+    """A host that answers nobody for half a minute is asked by one after another when that is over, too."""
+    site = limited(w, 5)
+    w.submit_batch([f"{HOST}{n}" for n in range(80)])
+    run_for(w, MINUTE, lambda: len(site.taken) >= 20)
+    site.rate = site.tokens = 0
+    site.refusal = lambda: failure(429, retryable=True, retry_after=30)
+    run_for(w, 10 * SECOND)
+    refused = site.refused
+    site.rate = site.tokens = 1000
+    begun = w.now
+    run_for(w, 5 * MINUTE, lambda: len(site.taken) == 80, step=100)
+    after = [at for at in site.taken if at >= begun]
+    assert (len(site.taken), site.refused) == (80, refused)
+    assert min(after) - begun >= 20 * SECOND
+    assert sum(at < after[0] + SECOND for at in after) <= 3
+
+
 def overloaded() -> Failure:
     """A time-out."""
     error = FetchError(type=ErrorType.TIMEOUT, detail="the site did not send its whole answer within 30 seconds")
