@@ -547,9 +547,23 @@ def test_a_refusal_that_was_read_whole_keeps_its_connection(fetcher: Fetcher) ->
     ],
 )
 def test_retry_after(fetcher: Fetcher, status: int, value: str, seconds: float | None) -> None:
-    """In both forms of RFC 9110, the old spellings of dates included; what makes no sense is ignored."""
+    """In both forms of RFC 9110, the old spellings of dates included; what makes no sense is ignored.
+
+    Either way it says that the host wants to be asked more slowly.
+    """
     head = f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nRetry-After: {value}\r\n\r\n"
-    assert failed(fetcher, head.encode()).retry_after == seconds
+    outcome = failed(fetcher, head.encode())
+    assert (outcome.retry_after, outcome.refused) == (seconds, status in (429, 503))
+
+
+@pytest.mark.parametrize(
+    ("status", "refused", "overloaded"),
+    [(429, True, False), (503, False, True), (500, False, True), (504, False, True), (408, False, False)],
+)
+def test_what_a_status_says_of_the_host(fetcher: Fetcher, status: int, refused: bool, overloaded: bool) -> None:
+    """Without a Retry-After: it refuses, or has trouble, or neither."""
+    outcome = failed(fetcher, f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
+    assert (outcome.refused, outcome.overloaded) == (refused, overloaded)
 
 
 # Failures on the way
