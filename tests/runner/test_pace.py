@@ -317,6 +317,19 @@ def test_a_message_that_goes_round_and_round_ends(w: World) -> None:
     assert (w.job(job_id)["status"], w.job(job_id)["error"]["type"]) == ("failed", "host-busy")
 
 
+def test_a_deletion_and_a_new_submission_while_a_copy_is_on_its_way(w: World) -> None:
+    """The copy of the deleted job asks for nothing, and the new job takes its own turn."""
+    w.site.answers[HOST] = [failure(429, retryable=True, retry_after=10), b"at last"]
+    gone = w.submit(HOST)["id"]
+    w.run()
+    assert w.request("DELETE", f"/jobs/{gone}").status_code == 204
+    job_id = w.submit(HOST)["id"]
+    run_for(w, MINUTE, lambda: w.job(job_id)["status"] == "succeeded")
+    run_for(w, 5 * SECOND)
+    assert (w.job(job_id)["status"], w.job(job_id)["attempts"], w.site.requests[HOST]) == ("succeeded", 1, 2)
+    assert not w.more_will_come
+
+
 def test_an_expired_job_takes_no_turn(w: World) -> None:
     """Its copy comes too late: nothing is asked, and nothing comes back."""
     w.site.answers[HOST] = [failure(429, retryable=True, retry_after=1), b"at last"]
