@@ -18,6 +18,9 @@ objects every few minutes. Ten minutes after its last objection, once nobody sta
 
 The row of a host says when it objected and which place was due then; the curve says when any other place is due. So a
 job keeps its place when the host is slowed, and is due later; nothing need be written about it.
+
+The row also says the least interval, below which no curve falls: that of the setting, or a longer one that the host
+asks for. So whoever reads a row knows its times, whatever is wanted of the host by then.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FIRST_INTERVAL = 50.0  # ms; of a host that was asked without a pace before
 LONGEST_INTERVAL = 60_000.0
@@ -44,6 +47,7 @@ class Pace:
     """What is known of one host, for one tenant. Times are milliseconds since the epoch."""
 
     host_key: str
+    least_us: int  # microseconds between two requests at least, whatever the host does
     interval_us: int  # microseconds between two requests, right after the host objected; 0: it never did
     objected_us: int  # the interval at which it did
     slowed_at: int  # when it was last slowed; 0: never
@@ -59,6 +63,21 @@ class HostRules:
     interval: int  # the least between two requests to a host; 0: a host that does not object has no line
     wait: int  # how long a job may wait for its turn, from its submission
     longest_cooling: int  # for which a host may ask not to be asked at all
+
+    def least(self, wish: Wish) -> int:
+        """The least interval between two requests to a host with this wish."""
+        return max(self.interval, wish.interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a host asks for, however well it answers."""
+
+    interval: int = 0  # ms between two requests
+    not_before: int = 0  # when the first request of a new line may be sent
+
+
+NO_WISH = Wish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,38 +109,39 @@ class _Stretch:
         return math.log1p(places * self.rate * self.interval) / self.rate
 
 
-def interval_at(pace: Pace, at: int, *, rules: HostRules) -> float:
+def interval_at(pace: Pace, at: int) -> float:
     """The interval between two requests at a time, in milliseconds."""
     passed = max(0, at - pace.cool_until)
-    *_, stretch = (each for each in _curve(pace, rules) if each.begins <= passed)
+    *_, stretch = (each for each in _curve(pace) if each.begins <= passed)
     return stretch.interval * math.exp(-stretch.rate * (passed - stretch.begins))
 
 
-def due(pace: Pace, place: int, *, rules: HostRules) -> int:
+def due(pace: Pace, place: int) -> int:
     """When a place is due."""
     left = float(max(0, place - pace.first_place))
-    for stretch, many in _with_places(pace, rules):
+    for stretch, many in _with_places(pace):
         if left <= many:
             return pace.cool_until + math.ceil(stretch.begins + stretch.passed(left))
         left -= many
     raise AssertionError("the last stretch has no end")
 
 
-def place_at(pace: Pace, at: int, *, rules: HostRules) -> int:
+def place_at(pace: Pace, at: int) -> int:
     """The first place that is not due before a time."""
     passed = float(at - pace.cool_until)
     count = 0.0
-    for stretch, many in _with_places(pace, rules):
+    for stretch, many in _with_places(pace):
         if passed <= stretch.begins:
             break
         count += min(many, stretch.places(passed - stretch.begins))
     return pace.first_place + math.ceil(count - _ROUNDING)
 
 
-def at_rest(host_key: str, *, now: int, first_place: int = 0) -> Pace:
-    """The pace of a host that never objected, or not for long: its interval is the setting's."""
+def at_rest(host_key: str, *, now: int, least: int, first_place: int = 0) -> Pace:
+    """The pace of a host that never objected, or not for long: its interval is the least, in milliseconds."""
     return Pace(
         host_key=host_key,
+        least_us=least * 1000,
         interval_us=0,
         objected_us=0,
         slowed_at=0,
@@ -131,47 +151,79 @@ def at_rest(host_key: str, *, now: int, first_place: int = 0) -> Pace:
     )
 
 
-def remembered(pace: Pace | None, *, now: int, rules: HostRules) -> Pace | None:
+def remembered(pace: Pace | None, *, now: int) -> Pace | None:
     """The pace, unless it is forgotten by now: long after the last objection, and nobody stands in line."""
-    if pace is None or (now - pace.slowed_at > FORGOTTEN_AFTER and place_at(pace, now, rules=rules) >= pace.next_place):
+    if pace is None or (now - pace.slowed_at > FORGOTTEN_AFTER and place_at(pace, now) >= pace.next_place):
         return None
     return pace
 
 
-def slowed(pace: Pace | None, host_key: str, *, sent_at: int, now: int, cooling: int, rules: HostRules) -> Pace | None:
-    """The pace after a host objected to a request; None if that is no news: it was sent before the host was slowed.
+def laid(pace: Pace | None, host_key: str, *, now: int, wish: Wish, rules: HostRules) -> Pace:
+    """The pace from which places are taken now: the one that is remembered, or a new one, with the least interval.
 
-    `cooling` is for how many milliseconds the host asks not to be asked at all.
+    Where that has changed, who stands in line stays there, and is due by the new curve. The first of them is due no
+    sooner than the old or the new interval after the one before it, and no later for a change that is taken back.
     """
-    if pace is not None and sent_at < pace.cool_until:
-        return None
-    old = remembered(pace, now=now, rules=rules) or at_rest(
-        host_key, now=now, first_place=pace.next_place if pace else 0
-    )
-    objected = interval_at(old, sent_at, rules=rules) if old.slowed_at else float(rules.interval)
-    interval = min(max(LONGEST_INTERVAL, rules.interval), max(FIRST_INTERVAL, 2 * objected))
-    reached = place_at(old, now, rules=rules)
-    return Pace(
-        host_key=host_key,
-        interval_us=round(interval * 1000),
-        objected_us=round(objected * 1000),
-        slowed_at=now,
-        cool_until=now + min(max(LEAST_COOLING, cooling), max(LEAST_COOLING, rules.longest_cooling)),
+    least = rules.least(wish)
+    old = remembered(pace, now=now)
+    if old is None:
+        begins = max(now, wish.not_before)
+        return at_rest(host_key, now=begins, least=least, first_place=pace.next_place if pace else 0)
+    if old.least_us == least * 1000:
+        return old
+    changed = replace(old, least_us=least * 1000)
+    interval, reached, first_at = interval_at(changed, now), place_at(old, now), old.cool_until
+    if reached > old.first_place:
+        first_at = max(due(old, reached), due(old, reached - 1) + math.ceil(interval))
+    return replace(
+        changed,
+        interval_us=round(interval * 1000) if old.slowed_at else 0,
+        cool_until=max(first_at, wish.not_before),
         first_place=reached,
         next_place=max(old.next_place, reached),
     )
 
 
-def _with_places(pace: Pace, rules: HostRules) -> Iterator[tuple[_Stretch, float]]:
+def slowed(
+    pace: Pace | None, host_key: str, *, sent_at: int, now: int, cooling: int, wish: Wish, rules: HostRules
+) -> Pace | None:
+    """The pace after a host objected to a request; None if that is no news: it was sent before the host was slowed.
+
+    `cooling` is for how many milliseconds the host asks not to be asked at all.
+    """
+    if pace is not None and pace.slowed_at and sent_at < pace.cool_until:
+        return None
+    least = rules.least(wish)
+    old = remembered(pace, now=now) or at_rest(
+        host_key, now=now, least=least, first_place=pace.next_place if pace else 0
+    )
+    objected = interval_at(old, sent_at) if old.slowed_at else old.least_us / 1000
+    interval = min(max(LONGEST_INTERVAL, least), max(FIRST_INTERVAL, 2 * objected))
+    reached = place_at(old, now)
+    return Pace(
+        host_key=host_key,
+        least_us=least * 1000,
+        interval_us=round(interval * 1000),
+        objected_us=round(objected * 1000),
+        slowed_at=now,
+        cool_until=max(
+            old.cool_until, now + min(max(LEAST_COOLING, cooling), max(LEAST_COOLING, rules.longest_cooling))
+        ),
+        first_place=reached,
+        next_place=max(old.next_place, reached),
+    )
+
+
+def _with_places(pace: Pace) -> Iterator[tuple[_Stretch, float]]:
     """The parts of the curve, with how many places are due in each."""
-    stretches = list(_curve(pace, rules))
+    stretches = list(_curve(pace))
     for stretch, following in itertools.pairwise(stretches):
         yield stretch, stretch.places(following.begins - stretch.begins)
     yield stretches[-1], math.inf
 
 
-def _curve(pace: Pace, rules: HostRules) -> Iterator[_Stretch]:
-    lowest = max(rules.interval, LEAST_INTERVAL)
+def _curve(pace: Pace) -> Iterator[_Stretch]:
+    lowest = max(pace.least_us / 1000, LEAST_INTERVAL)
     interval, begins = max(pace.interval_us / 1000, lowest), 0.0
     for rate, floor in ((_FAST, max(_SAFE * pace.objected_us / 1000, lowest)), (_SLOW, lowest)):
         if interval > floor:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from chalicelib.jobs import pace
 from chalicelib.jobs.entities import ErrorType, FetchError
 from chalicelib.jobs.errors import FetchQueueError
-from chalicelib.jobs.pace import Pace, Turn
+from chalicelib.jobs.pace import NO_WISH, Pace, Turn, Wish
 from chalicelib.storage.lines import Lines
 
 _HOUR = 3_600_000  # ms
@@ -29,6 +29,7 @@ class Turns:
         self._lines = lines
         self._clock = clock
         self._paces: dict[str, Pace | None] = {}
+        self._wishes: dict[str, Wish] = {}
         self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()
         self._troubles: Counter[str] = Counter()
@@ -37,9 +38,16 @@ class Turns:
         """Remember a pace that was read."""
         self._paces[host_key] = seen
 
+    def wished(self, host_key: str, wish: Wish) -> None:
+        """Remember what the host asks for; of several wishes, that of the longest interval."""
+        if wish.interval > self._wish(host_key).interval:
+            self._wishes[host_key] = wish
+
     def has_line(self, host_key: str) -> bool:
         """True if who wants to ask the host must have a turn."""
-        return host_key != "" and (self._lines.rules.interval > 0 or self._pace(host_key) is not None)
+        if host_key == "":
+            return False
+        return self._lines.rules.least(self._wish(host_key)) > 0 or self._pace(host_key) is not None
 
     def kept(self, host_key: str, place: int | None) -> Turn | None:
         """The turn of a place that was taken before; None if it is lost."""
@@ -47,16 +55,21 @@ class Turns:
         # What was due when the host was slowed is not behind those who were not.
         if place is None or standing is None or not standing.first_place <= place < standing.next_place:
             return None
-        at = pace.due(standing, place, rules=self._lines.rules)
+        at = pace.due(standing, place)
         return None if at < self._clock() - _MISSED_AFTER else Turn(place, at)
 
     def take(self, host_key: str, count: int = 1) -> list[Turn]:
         """Take places in the line. Raises HostBusy, and Unavailable."""
-        taken = self._lines.take(self._paces.get(host_key), host_key, count, now=self._clock())
-        if taken is None:
+        turns = self._take(host_key, count)
+        if not turns:
             raise HostBusy(host_key)
-        self._paces[host_key], turns = taken
         return turns
+
+    def lay(self, host_key: str) -> None:
+        """Give a line that is there the interval that the host asks for. Raises Unavailable."""
+        standing = self._pace(host_key)
+        if standing is not None and standing.least_us != self._lines.rules.least(self._wish(host_key)) * 1000:
+            self._take(host_key, 0)
 
     def refused(self, host_key: str, *, sent_at: int, cooling: int) -> None:
         """The host refused a request. Raises Unavailable."""
@@ -81,7 +94,8 @@ class Turns:
     def busy(self, host_key: str) -> FetchError:
         """Why a job fails whose turn does not come in time."""
         rules, standing = self._lines.rules, self._pace(host_key)
-        interval = rules.interval if standing is None else pace.interval_at(standing, self._clock(), rules=rules)
+        least = rules.least(self._wish(host_key))
+        interval = least if standing is None else max(least, pace.interval_at(standing, self._clock()))
         return FetchError(
             type=ErrorType.HOST_BUSY,
             detail=f"the host is asked once every {interval / 1000:.3g} s, and so many are waiting for it that this "
@@ -92,11 +106,19 @@ class Turns:
         """When the turn of a job that was submitted then must come at the latest."""
         return submitted_at + self._lines.rules.wait
 
+    def _take(self, host_key: str, count: int) -> list[Turn]:
+        standing, wish = self._paces.get(host_key), self._wish(host_key)
+        self._paces[host_key], turns = self._lines.take(standing, host_key, count, now=self._clock(), wish=wish)
+        return turns
+
     def _slow(self, host_key: str, *, sent_at: int, cooling: int) -> None:
         standing = self._paces.get(host_key)
         self._paces[host_key] = self._lines.slow(
-            standing, host_key, sent_at=sent_at, now=self._clock(), cooling=cooling
+            standing, host_key, sent_at=sent_at, now=self._clock(), cooling=cooling, wish=self._wish(host_key)
         )
 
     def _pace(self, host_key: str) -> Pace | None:
-        return pace.remembered(self._paces.get(host_key), now=self._clock(), rules=self._lines.rules)
+        return pace.remembered(self._paces.get(host_key), now=self._clock())
+
+    def _wish(self, host_key: str) -> Wish:
+        return self._wishes.get(host_key, NO_WISH)

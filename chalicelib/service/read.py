@@ -146,7 +146,7 @@ def show(service: Service, jobs: Sequence[Job]) -> list[Shown]:
 def _next_attempt(service: Service, fetch: Fetch | None, pace: Pace | None) -> int | None:
     if fetch is None or fetch.status is not Status.QUEUED:
         return None
-    turn = 0 if pace is None or fetch.place is None else due(pace, fetch.place, rules=service.lines.rules)
+    turn = 0 if pace is None or fetch.place is None else due(pace, fetch.place)
     at = max(fetch.lease_until, turn)
     return at if at > service.clock() else None
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib.jobs import pace
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.jobs.pace import HostRules, Pace, Turn
+from chalicelib.jobs.pace import HostRules, Pace, Turn, Wish
 from chalicelib.storage import items
 from chalicelib.storage.calls import Parallel, Patience, serial
 from chalicelib.storage.expressions import Operation, all_of, update
@@ -22,7 +22,7 @@ from chalicelib.storage.rows import Rows
 _KEPT_SECONDS = 7 * 86400  # after the last write, before an item may be swept
 
 PACE_ABSENT = "attribute_not_exists(pk)"
-PACE_UNCHANGED = "slowed_at = :seen"
+PACE_UNCHANGED = "cool_until = :seen AND least_us = :least"  # who slows a host, or changes its interval, sets these
 LINE_GOES_ON = "next_place > :due"
 LINE_OVER = "next_place <= :due"
 LINE_NOT_FULL = "next_place <= :last"
@@ -50,34 +50,42 @@ class Lines:
         paces = map(items.as_pace, found.values())
         return {pace.host_key: pace for pace in paces}
 
-    def take(self, standing: Pace | None, host_key: str, count: int, *, now: int) -> tuple[Pace, list[Turn]] | None:
+    def take(
+        self, standing: Pace | None, host_key: str, count: int, *, now: int, wish: Wish
+    ) -> tuple[Pace, list[Turn]]:
         """Take so many places in a row, in one write; returns the line as it then is, and the turns.
 
-        None if the line is so long already that none of them would be due in time.
+        There are none if the line is so long already that none of them would be due in time. The line also gets the
+        least interval that is wished; with a `count` of 0 that is all.
         """
         for _ in self._rows.patience.rounds():
-            line = pace.remembered(standing, now=now, rules=self.rules)
-            if line is not None and line.next_place > self._last(line, now):
-                return None
-            if line is None:
-                fresh = pace.at_rest(host_key, now=now, first_place=standing.next_place if standing else 0)
-                change = self._replacing(standing, replace(fresh, next_place=fresh.next_place + count), now)
+            line = pace.laid(standing, host_key, now=now, wish=wish, rules=self.rules)
+            full = line.next_place > self._last(line, now)
+            taken = 0 if full else count
+            if line != standing:
+                change = self._replacing(standing, replace(line, next_place=line.next_place + taken), now)
+            elif taken:
+                change = self._going_on(line, taken, now)
             else:
-                change = self._going_on(line, count, now)
+                return line, []
             made, after = self._change(host_key, change)
             if made and after is not None:
-                places = range(after.next_place - count, after.next_place)
-                return after, [Turn(place, max(now, pace.due(after, place, rules=self.rules))) for place in places]
+                places = range(after.next_place - taken, after.next_place)
+                return after, [Turn(place, max(now, pace.due(after, place))) for place in places]
             standing = after
         raise Unavailable("a host's line kept changing")
 
-    def slow(self, standing: Pace | None, host_key: str, *, sent_at: int, now: int, cooling: int) -> Pace | None:
+    def slow(
+        self, standing: Pace | None, host_key: str, *, sent_at: int, now: int, cooling: int, wish: Wish
+    ) -> Pace | None:
         """Slow a host that objected to a request, and leave it alone for `cooling` milliseconds; returns its pace.
 
         It is slowed once, however many requests that were sent before then it objects to.
         """
         for _ in self._rows.patience.rounds():
-            slower = pace.slowed(standing, host_key, sent_at=sent_at, now=now, cooling=cooling, rules=self.rules)
+            slower = pace.slowed(
+                standing, host_key, sent_at=sent_at, now=now, cooling=cooling, wish=wish, rules=self.rules
+            )
             if slower is None:
                 return standing
             made, after = self._change(host_key, self._replacing(standing, slower, now))
@@ -88,9 +96,9 @@ class Lines:
 
     def _going_on(self, line: Pace, count: int, now: int) -> Operation:
         """Take places behind the last one that was taken, or, if all of those are due by now, from now on."""
-        due = pace.place_at(line, now, rules=self.rules)
+        due = pace.place_at(line, now)
         values = {":count": count, ":due": due, ":end": due + count, ":last": self._last(line, now)}
-        values |= {":seen": line.slowed_at, ":sweep": self._sweep_at(now)}
+        values |= {":seen": line.cool_until, ":least": line.least_us, ":sweep": self._sweep_at(now)}
         key, sets = items.host_key(line.host_key), "SET sweep_at = :sweep, next_place = "
         if line.next_place > due:
             clauses = all_of(PACE_UNCHANGED, LINE_GOES_ON, LINE_NOT_FULL)
@@ -104,7 +112,7 @@ class Lines:
         values = {f":{name}": value for name, value in members.items()}
         if standing is None:
             return update(key, change, PACE_ABSENT, values)
-        values |= {":seen": standing.slowed_at, ":seen_next": standing.next_place}
+        values |= {":seen": standing.cool_until, ":least": standing.least_us, ":seen_next": standing.next_place}
         return update(key, change, all_of(PACE_UNCHANGED, LINE_UNCHANGED), values)
 
     def _change(self, host_key: str, operation: Operation) -> tuple[bool, Pace | None]:
@@ -114,7 +122,7 @@ class Lines:
 
     def _last(self, line: Pace, now: int) -> int:
         """The last place that may be taken now."""
-        return pace.place_at(line, now + self.rules.wait, rules=self.rules)
+        return pace.place_at(line, now + self.rules.wait)
 
     @staticmethod
     def _sweep_at(now: int) -> int:

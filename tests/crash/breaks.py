@@ -25,6 +25,7 @@ DELETING = "chalicelib/storage/protocol_delete.py"
 LOOP = "chalicelib/runner/fetch_messages.py"
 ATTEMPT = "chalicelib/runner/attempt.py"
 DECIDE = "chalicelib/jobs/decide.py"
+PACE = "chalicelib/jobs/pace.py"
 LEAVE = "chalicelib/jobs/leave.py"
 DELETE = "chalicelib/service/delete.py"
 SUBMIT = "chalicelib/service/submit.py"
@@ -47,6 +48,7 @@ NEVER = '"(attribute_exists(pk) AND attribute_not_exists(pk))"'
 SUITES = [
     "tests/crash/test_traces.py",
     "tests/crash/test_lines.py",
+    "tests/jobs/test_pace.py",
     "tests/runner/test_pace.py",
     "tests/test_faults.py",
     "tests/crash/test_model.py",
@@ -177,6 +179,10 @@ BY_HAND = [
     Break("who was due before the host was slowed keeps its place", TURNS, "or not standing.first_place <= place < standing.next_place:", "or not place < standing.next_place:"),
     Break("who has missed its turn keeps its place", TURNS, "return None if at < self._clock() - _MISSED_AFTER else Turn(place, at)", "return Turn(place, at)"),
     Break("a copy that is buried is sent again", LOOP, "            case decide.Wait(until, Fetch() as waiting) if not self.invocation.dead_letters:\n", "            case decide.Wait(until, Fetch() as waiting):\n"),
+    Break("a line's interval is not looked at again", LINES, '"cool_until = :seen AND least_us = :least"', '"cool_until = :seen"'),
+    Break("a full line keeps its interval", LINES, "            if line != standing:\n", "            if line != standing and taken:\n"),
+    Break("a changed interval forgets who was asked last", PACE, "due(old, reached - 1) + math.ceil(interval))", "now)"),
+    Break("a changed interval pushes the line ahead", PACE, "    if reached > old.first_place:\n        first_at = max(due(old, reached), due(old, reached - 1) + math.ceil(interval))\n", "    first_at = now + math.ceil(interval)\n"),
     Break("items are swept with the job", TERMS, "(submitted_at + self.rules.retention + self.rules.sharing)", "(submitted_at + self.rules.sharing)"),
     Break(
         "the message is sent before the row is put",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.jobs.pace import Pace, Turn
+from chalicelib.jobs.pace import NO_WISH, Pace, Turn, Wish
 from tests.crash.scenarios import Stage
 from tests.crash.stepping import Fault, Operation, Schedules, Side
 from tests.world import HOUR, MINUTE, SECOND
@@ -17,7 +17,7 @@ KEY = "local/example.com"
 
 def paced(s: Stage) -> Pace:
     """A host that has just objected."""
-    pace = s.w.service.lines.slow(None, KEY, sent_at=s.w.now, now=s.w.now, cooling=0)
+    pace = s.w.service.lines.slow(None, KEY, sent_at=s.w.now, now=s.w.now, cooling=0, wish=NO_WISH)
     assert pace is not None
     return pace
 
@@ -27,12 +27,12 @@ def standing(s: Stage) -> Pace | None:
     return s.w.service.lines.read([KEY]).get(KEY)
 
 
-def taking(s: Stage, name: str, seen: Pace | None, count: int, into: list[Turn]) -> Operation:
+def taking(s: Stage, name: str, seen: Pace | None, count: int, into: list[Turn], wish: Wish = NO_WISH) -> Operation:
     """A worker takes places, by what it saw of the host."""
 
     def take() -> None:
-        taken = s.w.service.lines.take(seen, KEY, count, now=s.w.now)
-        into.extend([] if taken is None else taken[1])
+        _, taken = s.w.service.lines.take(seen, KEY, count, now=s.w.now, wish=wish)
+        into.extend(taken)
 
     return Operation(name, take)
 
@@ -40,7 +40,9 @@ def taking(s: Stage, name: str, seen: Pace | None, count: int, into: list[Turn])
 def slowing(s: Stage, name: str, seen: Pace | None) -> Operation:
     """A worker was refused now, and slows the host, by what it saw of it."""
     now = s.w.now
-    return Operation(name, lambda: s.w.service.lines.slow(seen, KEY, sent_at=now, now=now, cooling=SECOND))
+    return Operation(
+        name, lambda: s.w.service.lines.slow(seen, KEY, sent_at=now, now=now, cooling=SECOND, wish=NO_WISH)
+    )
 
 
 def in_every_order(s: Stage, make: Callable[[], list[Operation]], check: Callable[[], None]) -> None:
@@ -119,6 +121,65 @@ def test_the_first_wave_gives_a_host_one_pace(s: Stage) -> None:
     in_every_order(s, make, check)
 
 
+def test_an_interval_is_changed_while_another_takes_places(s: Stage) -> None:
+    """Whatever each saw: no place is given twice, and none is far from the others, as if by a faster line."""
+    turns: list[Turn] = []
+
+    def make() -> list[Operation]:
+        turns.clear()
+        seen = paced(s)
+        s.w.pass_time(MINUTE)
+        return [taking(s, "W1", seen, 2, turns), taking(s, "W2", seen, 1, turns, Wish(10 * SECOND))]
+
+    def check() -> None:
+        pace = standing(s)
+        assert pace is not None
+        places = sorted(turn.place for turn in turns)
+        assert places == list(range(places[0], places[0] + 3))
+        assert pace.next_place == places[-1] + 1
+
+    in_every_order(s, make, check)
+
+
+@pytest.mark.parametrize("before", [0, 10 * SECOND], ids=["while it is left alone", "later"])
+def test_a_line_that_was_seen_with_another_interval(s: Stage, before: int) -> None:
+    """Who saw a fast line that was over takes the next place of the slow one, not one a thousand places on."""
+    seen, turns = paced(s), list[Turn]()
+    s.w.pass_time(before)
+    s.conductor.run(taking(s, "knows", seen, 1, turns, Wish(MINUTE)))
+    s.w.pass_time(10 * SECOND)
+    s.conductor.run(taking(s, "does not", seen, 1, turns))
+    assert turns[1].place == turns[0].place + 1
+    assert turns[1].at - turns[0].at <= MINUTE
+
+
+def test_one_is_refused_while_another_changes_the_interval(s: Stage) -> None:
+    """Whoever comes first: the host is slowed, and its interval is the new one."""
+
+    def make() -> list[Operation]:
+        seen = paced(s)
+        s.w.pass_time(2 * SECOND)
+        return [taking(s, "W1", seen, 1, [], Wish(SECOND)), slowing(s, "W2", seen)]
+
+    def check() -> None:
+        pace = standing(s)
+        assert pace is not None
+        assert (pace.slowed_at, pace.next_place) == (s.w.now, 1)
+
+    in_every_order(s, make, check)
+
+
+def test_a_line_that_becomes_full_by_a_new_interval(s: Stage) -> None:
+    """It gets the interval all the same: those who stand in it are asked as slowly as the host wants."""
+    line, _ = s.w.service.lines.take(paced(s), KEY, 1000, now=s.w.now, wish=NO_WISH)
+    turns: list[Turn] = []
+    s.conductor.run(taking(s, "late", line, 1, turns, Wish(MINUTE)))
+    pace = standing(s)
+    assert turns == []
+    assert pace is not None
+    assert (pace.least_us, pace.next_place) == (60_000_000, line.next_place)
+
+
 def test_one_is_refused_while_another_takes_places(s: Stage) -> None:
     """No place is given twice, and the turn is by the pace that the host has when it is taken."""
     turns: list[Turn] = []
@@ -142,11 +203,10 @@ def test_one_is_refused_while_another_takes_places(s: Stage) -> None:
 def test_a_line_that_is_full(s: Stage) -> None:
     """It is full for those, too, who saw it before it was."""
     seen = paced(s)
-    many = s.w.service.lines.take(seen, KEY, 1, now=s.w.now)
-    assert many is not None
+    line, _ = s.w.service.lines.take(seen, KEY, 1, now=s.w.now, wish=NO_WISH)
     s.crowd("https://example.com/")
     turns: list[Turn] = []
-    s.conductor.run(taking(s, "late", many[0], 1, turns))
+    s.conductor.run(taking(s, "late", line, 1, turns))
     assert turns == []
 
 
