@@ -152,8 +152,8 @@ def at_rest(host_key: str, *, now: int, least: int, first_place: int = 0) -> Pac
 
 
 def remembered(pace: Pace | None, *, now: int) -> Pace | None:
-    """The pace, unless it is forgotten by now: long after the last objection, and nobody stands in line."""
-    if pace is None or (now - pace.slowed_at > FORGOTTEN_AFTER and place_at(pace, now) >= pace.next_place):
+    """The pace, unless it is forgotten by now: long after the last objection, and whoever came now would not wait."""
+    if pace is None or (now - pace.slowed_at > FORGOTTEN_AFTER and due(pace, pace.next_place) <= now):
         return None
     return pace
 

@@ -158,6 +158,18 @@ def test_a_host_has_the_least_pause_that_is_set() -> None:
         assert site.taken[-1] - site.taken[0] <= 29 * 600
 
 
+def test_jobs_that_come_one_by_one_keep_the_least_pause_too() -> None:
+    """Each finds nobody in line; the one before it was asked for a moment ago."""
+    with world(host_interval_ms=500) as w:
+        site = limited(w, 1000)
+        for n in range(10):
+            w.submit(f"{HOST}{n}")
+            run_for(w, 100, step=100)
+        run_for(w, 10 * SECOND, lambda: len(site.taken) == 10, step=100)
+        assert len(site.taken) == 10
+        assert min(later - earlier for earlier, later in zip(site.taken, site.taken[1:], strict=False)) >= 500
+
+
 def test_a_job_whose_turn_would_not_come_in_time_fails_at_once() -> None:
     """With the pace and what to do; the next submission of the URL fetches it."""
     with world(host_wait_hours=1, host_interval_ms=600_000) as w:
