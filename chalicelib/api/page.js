@@ -35,6 +35,7 @@ import {
   numberOf,
   parsed,
   pauseBefore,
+  pendingOf,
   Problem,
   progressOf,
   rangeOf,
@@ -50,7 +51,6 @@ import {
   submitted,
   troubleOf,
   unreachable,
-  WAITING,
   waitOf,
   withBatch,
   withLines,
@@ -672,7 +672,7 @@ class Row {
   }
 
   show(job) {
-    const changed = this.job?.status !== job.status;
+    const changed = this.job?.status !== job.status || this.job.next_attempt_at !== job.next_attempt_at;
     this.job = job;
     if (!changed) return;
     const cells = cellsOf(job);
@@ -686,6 +686,8 @@ class Row {
     put(this.cell("c-reuse"), cells.reuse);
     put(this.cell("reason"), cells.reason);
     this.cell("reason").hidden = !job.error;
+    put(this.cell("wait"), cells.wait);
+    this.cell("wait").hidden = !cells.wait;
     if (this.panel) this.open();
   }
 
@@ -739,7 +741,7 @@ class Panel {
     this.discarded = false;
     if (job.status === "succeeded") this.showResult();
     else if (job.status === "failed") this.showFailure();
-    else this.element.append(make("p", {}, WAITING[job.status]), facts(job));
+    else this.element.append(make("p", {}, pendingOf(job)), facts(job));
   }
 
   discard() {

@@ -217,14 +217,19 @@ export function troubleOf(problem, failures, online) {
   return { text: problem.message + then, action: problem.status === 401 ? "Give a token" : "Look again", wait };
 }
 
+/** That so many jobs wait for their host; "" where none does. */
+const waitersOf = (
+  count,
+) => (count ? `; ${number(count)} ${count === 1 ? "waits for its" : "wait for their"} host` : "");
+
 /** How far a batch is: what is shown, and the quarter that it has reached, for what is heard. The end is a fifth one. */
-export function progressOf({ counts, total, finished }) {
+export function progressOf({ counts, total, finished, waiting_for_host: waiting }) {
   const done = counts.succeeded + counts.failed;
   const outcome = ["succeeded", "failed"].filter((status) => counts[status]).map((status) =>
     `${number(counts[status])} ${status}`
   );
   const said = outcome.join(", ");
-  const text = `${number(done)} of ${number(total)} finished${said && `: ${said}`}`;
+  const text = `${number(done)} of ${number(total)} finished${said && `: ${said}`}${waitersOf(waiting)}`;
   return {
     done,
     text,
@@ -247,8 +252,16 @@ export const noJob = (status) => (status ? `No job is ${status}.` : "Every job o
 /** A job's place in its batch, from 0. */
 export const numberOf = (job) => Number(job.id.split("-")[1]);
 
+/** The host of a URL, with its port unless that is its scheme's own. */
+const hostOf = (url) => (URL.canParse(url) ? new URL(url).host : url);
+
+/** What a job waits for, and until when; "" where that is not known. */
+function waitOfJob({ url, next_attempt_at: until }, now = Date.now()) {
+  return until ? `waits for ${hostOf(url)} until ${moment(until, now)}` : "";
+}
+
 /** What a job's row says; what is not known yet is "". */
-export function cellsOf(job) {
+export function cellsOf(job, now = Date.now()) {
   const [, scheme, rest] = /^([a-z]+:\/\/)?(.*)$/is.exec(job.url);
   const ran = job.started_at && job.finished_at;
   return {
@@ -259,6 +272,7 @@ export function cellsOf(job) {
     time: ran ? duration(Date.parse(job.finished_at) - Date.parse(job.started_at)) : "",
     reuse: job.reused === null ? "" : job.reused ? "reused" : "new",
     reason: job.error ? sentence(job.error.detail) : "",
+    wait: waitOfJob(job, now),
   };
 }
 
@@ -279,10 +293,12 @@ const MARKUP_TYPE = /^text\/html$|^application\/xhtml\+xml$|^image\/svg\+xml$/;
 const TEXT_TYPE =
   /^text\/|\+xml$|^application\/(xml|javascript|ecmascript|x-ndjson|yaml|x-yaml|toml|sql|x-sh|graphql)$/;
 
-export const WAITING = {
-  queued: "It waits for its first attempt, or for the next one. Its result is shown here as soon as it is there.",
-  running: "It is being fetched. Its result is shown here as soon as it is there.",
-};
+/** What an unfinished job waits for. */
+export function pendingOf(job, now = Date.now()) {
+  const wait = waitOfJob(job, now) || "waits for its first attempt, or for the next one";
+  const what = job.status === "running" ? "is being fetched" : wait;
+  return `It ${what}. Its result is shown here as soon as it is there.`;
+}
 
 export const mediaType = (result) => result.content_type.split(";")[0].trim().toLowerCase();
 
@@ -338,6 +354,11 @@ export function explained({ type, http_status: status }) {
     "too-large": ["The answer is too large", "Trying again will not help."],
     "too-many-redirects": ["The site redirects without end", CHECK],
     "invalid-response": ["The site's answer cannot be understood", LATER],
+    "host-busy": ["Too many URLs wait for this site", LATER],
+    robots: [
+      "The site does not want programs here",
+      "Its robots.txt says so. Trying again will not help as long as that stays as it is.",
+    ],
     "worker-lost": ["The fetch was lost on our side", "Trying again should help."],
   };
   return known[type] ?? ["The fetch failed", LATER];
@@ -346,7 +367,8 @@ export function explained({ type, http_status: status }) {
 /** Why a job failed, and what can be done. */
 export function failureOf({ error, attempts }) {
   const [what, cure] = explained(error);
-  const tried = attempts > 1 ? `It was tried ${attempts} times.` : "It was tried once.";
+  const times = attempts > 1 ? `${attempts} times` : "once";
+  const tried = attempts === 0 ? "The site was not asked." : `It was tried ${times}.`;
   return { what, text: `${sentence(error.detail)} ${tried} ${cure}` };
 }
 

@@ -14,9 +14,9 @@ import {
   kindOf,
   leafOf,
   membersOf,
+  pendingOf,
   Problem,
   resultIn,
-  WAITING,
 } from "../../../chalicelib/api/page_logic.js";
 
 const { test } = Deno;
@@ -143,6 +143,11 @@ test("each type of failure says what it means and what can be done", () => {
     "too-large": ["The answer is too large", "Trying again will not help."],
     "too-many-redirects": ["The site redirects without end", check],
     "invalid-response": ["The site's answer cannot be understood", later],
+    "host-busy": ["Too many URLs wait for this site", later],
+    robots: [
+      "The site does not want programs here",
+      "Its robots.txt says so. Trying again will not help as long as that stays as it is.",
+    ],
     "worker-lost": ["The fetch was lost on our side", "Trying again should help."],
     "of a later version": ["The fetch failed", later],
   };
@@ -174,8 +179,11 @@ test("only what may help is advised", () => {
 
 test("a job without a result says what it waits for", () => {
   const there = "Its result is shown here as soon as it is there.";
-  assert.equal(WAITING.queued, `It waits for its first attempt, or for the next one. ${there}`);
-  assert.equal(WAITING.running, `It is being fetched. ${there}`);
+  const said = (job) => pendingOf({ url: "https://example.com/", ...job }, NOW).replaceAll("\u202f", " ");
+  assert.equal(said({ status: "queued" }), `It waits for its first attempt, or for the next one. ${there}`);
+  assert.equal(said({ status: "running" }), `It is being fetched. ${there}`);
+  const waiting = { status: "queued", next_attempt_at: "2026-03-04T14:05:00.000Z" };
+  assert.equal(said(waiting), `It waits for example.com until 2:05:00 PM. ${there}`);
 });
 
 test("a failure says what happened, how often it was tried, and what can be done", () => {
@@ -185,6 +193,7 @@ test("a failure says what happened, how often it was tried, and what can be done
     text: "No answer within 60 s. It was tried once. Trying again later may help.",
   });
   assert.match(failureOf({ error, attempts: 2 }).text, / It was tried 2 times\. /);
+  assert.match(failureOf({ error, attempts: 0 }).text, / The site was not asked\. /);
 });
 
 const shown = (job) =>

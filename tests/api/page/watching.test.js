@@ -5,6 +5,7 @@ import { batchPath, cellsOf, cursorOf, noJob, progressOf, rangeOf } from "../../
 
 const { test } = Deno;
 const ID = "a".repeat(32);
+const NOW = Date.parse("2026-03-04T10:00:00Z");
 
 const batch = (queued, running, succeeded, failed) => ({
   counts: { queued, running, succeeded, failed },
@@ -17,6 +18,14 @@ test("progress is told in words", () => {
   assert.equal(progressOf(batch(1, 1, 2, 0)).text, "2 of 4 finished: 2 succeeded");
   assert.equal(progressOf(batch(0, 1, 2, 1)).text, "3 of 4 finished: 2 succeeded, 1 failed");
   assert.equal(progressOf(batch(0, 0, 0, 1200)).text, "1,200 of 1,200 finished: 1,200 failed");
+});
+
+test("it is told how many wait for their host, where any does", () => {
+  const waiting = (count, ...counts) => progressOf({ ...batch(...counts), waiting_for_host: count });
+  assert.equal(waiting(1200, 1200, 0, 0, 0).text, "0 of 1,200 finished; 1,200 wait for their host");
+  assert.equal(waiting(1, 2, 0, 1, 1).text, "2 of 4 finished: 1 succeeded, 1 failed; 1 waits for its host");
+  assert.equal(waiting(12, 12, 0, 12, 0).heard, "12 of 24 finished: 12 succeeded; 12 wait for their host");
+  assert.equal(waiting(0, 4, 0, 0, 0).text, "0 of 4 finished");
 });
 
 test("the window's title counts as long as something runs", () => {
@@ -73,6 +82,7 @@ const job = (more = {}) => ({
   reused: null,
   started_at: null,
   finished_at: null,
+  next_attempt_at: null,
   result: null,
   error: null,
   ...more,
@@ -87,7 +97,34 @@ test("a row of a job that waits has its number and its URL", () => {
     time: "",
     reuse: "",
     reason: "",
+    wait: "",
   });
+});
+
+/** What is said of a job that waits; English has a narrow space before AM and PM. */
+const wait = (url, next_attempt_at) => cellsOf(job({ url, next_attempt_at }), NOW).wait.replaceAll("\u202f", " ");
+
+test("a row of a job that waits for its host says for which, and until when", () => {
+  assert.equal(
+    wait("https://example.com/page", "2026-03-04T14:05:00.000Z"),
+    "waits for example.com until 2:05:00 PM",
+  );
+  assert.equal(wait("https://example.com/", "2026-03-05T02:05:00.000Z"), "waits for example.com until Mar 5, 2:05 AM");
+});
+
+test("the host that is waited for has its port, unless that is its scheme's own", () => {
+  const until = "2026-03-04T14:05:00.000Z";
+  const hosts = {
+    "http://example.com:8008/a:1/": "example.com:8008",
+    "http://example.com:443/": "example.com:443",
+    "https://EXAMPLE.com:443/": "example.com",
+    "https://me:secret@example.com/": "example.com",
+    "http://[::1]:8008/": "[::1]:8008",
+    "what no browser takes": "what no browser takes",
+  };
+  for (const [url, host] of Object.entries(hosts)) {
+    assert.ok(wait(url, until).startsWith(`waits for ${host} until `), url);
+  }
 });
 
 test("a row of a job that succeeded has its size, its time and whose fetch it was", () => {
