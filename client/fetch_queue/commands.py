@@ -12,7 +12,7 @@ from typing import BinaryIO
 import click
 
 import fetch_queue
-from fetch_queue import console, drafts, options
+from fetch_queue import console, drafts, options, waits
 from fetch_queue.client import FetchQueue, is_of_batch
 from fetch_queue.codes import Exit
 from fetch_queue.download import Downloaded
@@ -176,18 +176,22 @@ def _has_failed(found: Job | Batch) -> bool:
 
 def _show_counts(found: Batch) -> None:
     parts = [f"{number:,} {status}" for status, number in found.counts.items() if number]
-    console.out(f"{found.id}  {console.count(found.total, 'job')}: {', '.join(parts) or 'none'}")
+    waiting = waits.of_batches([found])
+    also = f"  ({waiting})" if waiting else ""
+    console.out(f"{found.id}  {console.count(found.total, 'job')}: {', '.join(parts) or 'none'}{also}")
 
 
 def _show_line(job: Job) -> None:
     what = console.size(job.result.size) if job.result else ""
-    why = f"  ({console.plain(job.error.detail)})" if job.error else ""
+    said = console.plain(job.error.detail) if job.error else waits.of_job(job)
+    why = f"  ({said})" if said else ""
     console.out(f"{job.id}  {console.status(job.status, 9)}  {what:>7}  {console.plain(job.url)}{why}")
 
 
 def _show_job(job: Job) -> None:
     reused = "  (shares the fetch of another job)" if job.reused else ""
-    console.out(f"{job.id}  {console.status(job.status)}{reused}")
+    waiting = waits.of_job(job)
+    console.out(f"{job.id}  {console.status(job.status)}{reused}{f'  ({waiting})' if waiting else ''}")
     rows = {"url": job.url, "submitted": job.submitted_at, "finished": job.finished_at or ""}
     if job.attempts > 1:
         rows["attempts"] = str(job.attempts)

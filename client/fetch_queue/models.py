@@ -44,6 +44,7 @@ class Job:
     status: str  # queued, running, succeeded, failed
     submitted_at: str  # RFC 3339
     finished_at: str | None
+    next_attempt_at: str | None = None  # of a queued job, as far as it is known; older services do not say it
     attempts: int
     reused: bool | None  # None until it is known
     result: Result | None
@@ -83,7 +84,9 @@ class Batch:
     id: str
     total: int
     counts: Mapping[str, int]  # by status
+    waiting_for_host: int = 0  # of the queued ones; older services do not say it
     finished: bool
+    jobs: tuple[Job, ...]  # the first hundred
     retry_after: float  # seconds after which to ask again
     document: Document
 
@@ -110,6 +113,7 @@ def job(document: Document) -> Job:
         status=str(document["status"]),
         submitted_at=str(document["submitted_at"]),
         finished_at=document["finished_at"],
+        next_attempt_at=document.get("next_attempt_at"),
         attempts=int(document["attempts"]),
         reused=document["reused"],
         result=None if result is None else _result(result),
@@ -138,7 +142,9 @@ def batch(document: Document, retry_after: float) -> Batch:
         id=str(document["id"]),
         total=int(document["total"]),
         counts={str(status): int(count) for status, count in document["counts"].items()},
+        waiting_for_host=int(document.get("waiting_for_host", 0)),
         finished=bool(document["finished"]),
+        jobs=tuple(job(one) for one in document["jobs"]),
         retry_after=retry_after,
         document=document,
     )

@@ -38,7 +38,7 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(bar_width=32),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),  # it may name a host
             TimeElapsedColumn(),
             console=console,
             transient=True,

@@ -11,7 +11,7 @@ from fetch_queue.client import NOT_FOUND, FetchQueue, is_of_batch
 from fetch_queue.errors import ProblemError, UnexpectedAnswer
 from fetch_queue.folder import Folder
 from fetch_queue.manifest import GONE, QUEUED, REJECTED, SUCCEEDED, Entry, Manifest, Planned
-from fetch_queue.models import Job
+from fetch_queue.models import Batch, Job
 from fetch_queue.saving import Saver, Saving
 
 ACTIVE = 2  # batches that are asked about in turn; the service works in order, so the others can wait
@@ -29,8 +29,8 @@ class Watcher(Protocol):
     def became(self, entry: Entry) -> None:
         """It is known what became of a URL; if the entry is final, for good."""
 
-    def fetched(self, count: int) -> None:
-        """How many URLs are finished at the service, as far as is known."""
+    def fetched(self, count: int, batches: Sequence[Batch]) -> None:
+        """How many URLs are finished at the service, and how the batches are that are waited for."""
 
 
 @dataclass(slots=True)
@@ -43,6 +43,7 @@ class Watched:
     open: set[int]  # numbers of the jobs of which it is not known what became of them
     done: int  # jobs that are finished at the service
     read: int  # the same, when its results were last read
+    seen: Batch | None = None  # how it was when it was asked about last
 
 
 class Run:
@@ -55,6 +56,7 @@ class Run:
         self._watcher = watcher
         self._saver = None if folder is None else Saver(queue, folder)
         self._settled = 0  # URLs of which it is known what became of them
+        self._waiting: list[Watched] = []
         self._due: dict[int, float] = {}  # when to ask about a batch first, by its first URL; at once if it is old
 
     def submit(self) -> None:
@@ -85,14 +87,13 @@ class Run:
 
     def wait(self) -> None:
         """Wait for the end of every job, and save each result if there is a folder."""
-        waiting = [watched for batch in self._manifest.batches if (watched := self._watch(batch)).open]
-        while waiting:
-            watched = min(waiting[:ACTIVE], key=lambda one: one.due)
+        self._waiting = [watched for batch in self._manifest.batches if (watched := self._watch(batch)).open]
+        while self._waiting:
+            watched = min(self._waiting[:ACTIVE], key=lambda one: one.due)
             if (pause := watched.due - self._queue.timing.clock()) > 0:
                 self._queue.timing.sleep(pause)
             if self._look(watched):
-                waiting.remove(watched)
-            self._watcher.fetched(self._settled + sum(max(0, one.done - one.read) for one in waiting))
+                self._waiting.remove(watched)
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -149,7 +150,8 @@ class Run:
         batch_id = watched.batch.id or ""
         try:
             batch = self._queue.batch(batch_id)
-            watched.done = batch.done
+            watched.done, watched.seen = batch.done, batch
+            self._tell()
             if batch.finished or watched.done - watched.read >= PAGE:
                 for page in self._queue.pages(batch_id):
                     self._take(watched, page)
@@ -163,6 +165,10 @@ class Run:
         # What is not among the results of a finished batch, or of one that is not found, was deleted or has expired.
         self._keep(watched, [self._gone(watched, number) for number in sorted(watched.open)])
         return True
+
+    def _tell(self) -> None:
+        done = self._settled + sum(max(0, one.done - one.read) for one in self._waiting)
+        self._watcher.fetched(done, [one.seen for one in self._waiting if one.seen is not None])
 
     def _take(self, watched: Watched, jobs: Sequence[Job]) -> None:
         """Find out what became of some jobs, if not yet known, and save their results."""

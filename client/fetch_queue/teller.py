@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from fetch_queue import console
+from fetch_queue import console, waits
 from fetch_queue.manifest import QUEUED, SUCCEEDED, Entry, Planned
+from fetch_queue.models import Batch
 from fetch_queue.progress import Display
 
 MOST_SHOWN = 20  # URLs that did not succeed
@@ -23,6 +25,7 @@ class Teller:
         self._counts: Counter[str] = Counter()  # of what became of URLs
         self._settled = 0
         self._fetched = 0
+        self._waits = ""  # what is said of jobs that wait for their host
 
     @property
     def unsuccessful(self) -> int:
@@ -54,9 +57,9 @@ class Teller:
             self._show(what, entry)
         self._move()
 
-    def fetched(self, count: int) -> None:
-        """How many URLs are finished at the service."""
-        self._fetched = count
+    def fetched(self, count: int, batches: Sequence[Batch]) -> None:
+        """How many URLs are finished at the service, and how the batches are that are waited for."""
+        self._fetched, self._waits = count, waits.of_batches(batches)
         self._move()
 
     def summary(self, seconds: float) -> str:
@@ -76,4 +79,6 @@ class Teller:
         notes = [f"{self._settled - self.unsuccessful:,} saved"] if self._saves else []
         if self.unsuccessful:
             notes.append(f"{self.unsuccessful:,} failed")
+        if self._waits:
+            notes.append(self._waits)
         self.meter.show(max(self._fetched, self._settled), ", ".join(notes))

@@ -88,6 +88,8 @@ class Service:
         self.deleted: set[str] = set()  # ids of jobs and batches
         self.polls_to_finish = 1
         self.more: dict[str, Any] = {}  # members of an error, which an older service has not
+        self.waiting: dict[str, str] = {}  # URLs of jobs that wait for their host, and until when
+        self.older = False  # it does not say who waits
         self.finished_first = 0  # jobs of a batch that are finished from the beginning
         self.inline = False  # results come from the API itself
         self.batches: dict[str, StoredBatch] = {}  # by key
@@ -176,6 +178,7 @@ class Service:
             **({"link": f"{self.storage_url}/{job_id}?signature=secret"} if linked else {}),
         }
         error = {"type": "http-status", "detail": "the site answered 404 Not Found", "http_status": 404, **self.more}
+        waits = {} if self.older else {"next_attempt_at": None if finished else self.waiting.get(url)}
         return {
             "id": job_id,
             "batch_id": batch.id,
@@ -183,8 +186,9 @@ class Service:
             "status": status,
             "submitted_at": "2026-11-24T10:00:00.000Z",
             "finished_at": "2026-11-24T10:00:01.000Z" if finished else None,
+            **waits,
             "attempts": int(finished),
-            "reused": False if finished else None,
+            "reused": False if finished or url in self.waiting else None,
             "result": result if status == "succeeded" else None,
             "error": error if status == "failed" else None,
         }
@@ -196,6 +200,8 @@ class Service:
         counts = dict.fromkeys(("queued", "running", "succeeded", "failed"), 0) | Counter(job["status"] for job in jobs)
         finished = not counts["queued"]
         document = {"id": batch.id, "total": len(jobs), "counts": counts, "finished": finished, "jobs": jobs[:PAGE]}
+        if not self.older:
+            document["waiting_for_host"] = sum(job["next_attempt_at"] is not None for job in jobs)
         return document, {} if finished else {"Retry-After": "2"}
 
     def results(self, batch: StoredBatch, cursor: int) -> tuple[bytes, dict[str, str]]:

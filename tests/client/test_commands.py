@@ -69,6 +69,55 @@ def test_status_of_a_batch(service: Service, command: Command, batch_id: str) ->
     assert command("status", batch_id) == Ran(1, f"{batch_id}  2 jobs: 1 succeeded, 1 failed\n", "")
 
 
+UNTIL = "2026-11-24T14:05:00.000Z"
+
+
+def test_what_waits_for_its_host(service: Service, command: Command, batch_id: str) -> None:
+    """For which one, and until when; of a batch, how many."""
+    service.polls_to_finish = 1000
+    service.waiting[B] = UNTIL
+    waits = f"waits for example.com until {UNTIL}"
+    assert command("status", f"{batch_id}-1").out.splitlines()[0] == f"{batch_id}-1  queued  ({waits})"
+    assert command("status", f"{batch_id}-0").out.splitlines()[0] == f"{batch_id}-0  queued"
+    assert command("status", batch_id).out == f"{batch_id}  2 jobs: 2 queued  (1 waits for its host)\n"
+    assert command("batch", batch_id).out.splitlines()[1:] == [
+        f"{batch_id}-0  queued              {A}",
+        f"{batch_id}-1  queued              {B}  ({waits})",
+    ]
+    service.waiting[A] = UNTIL
+    assert command("status", batch_id).out == f"{batch_id}  2 jobs: 2 queued  (2 wait for their host)\n"
+
+
+def test_an_older_service_does_not_say_who_waits(service: Service, command: Command, batch_id: str) -> None:
+    """Nothing is said of it."""
+    service.polls_to_finish = 1000
+    service.older = True
+    assert command("status", batch_id).out == f"{batch_id}  2 jobs: 2 queued\n"
+    assert command("status", f"{batch_id}-0").out.splitlines()[0] == f"{batch_id}-0  queued"
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://example.com:8008/a:1/", "example.com:8008"),
+        ("http://example.com:443/", "example.com:443"),
+        ("https://EXAMPLE.com:443/", "example.com"),
+        ("https://me:secret@example.com/", "example.com"),
+        ("http://[::1]:8008/", "[::1]:8008"),
+        ("http://[x", "http://[x"),
+        ("http:\x1b[31m", "http:\\x1b[31m"),
+    ],
+)
+def test_the_host_that_is_waited_for(service: Service, command: Command, url: str, host: str) -> None:
+    """With its port, unless that is its scheme's own; nothing in it that a terminal would obey."""
+    service.polls_to_finish = 1000
+    service.waiting[url] = UNTIL
+    command("submit", url)
+    (batch,) = service.batches.values()
+    assert command("status", f"{batch.id}-0").out.splitlines()[0].endswith(f"  (waits for {host} until {UNTIL})")
+    assert command("status", batch.id).out == f"{batch.id}  1 job: 1 queued  (waits for {host} until {UNTIL})\n"
+
+
 def test_batch(service: Service, command: Command, batch_id: str) -> None:
     """A line for each job."""
     finish(service)

@@ -109,6 +109,18 @@ def test_the_main_job(both: list[Ask]) -> None:
             assert fake.documents[0]["type"] == real.documents[0]["type"], step
 
 
+def test_a_job_that_waits_for_its_host(service: Service, w: World, both: list[Ask]) -> None:
+    """Until when, as a text, and how many of the batch do."""
+    service.polls_to_finish = 1000
+    service.waiting[URL] = "2026-11-24T14:05:00.000Z"
+    w.site.answers[URL] = [failure(429, retryable=True, retry_after=60)]
+    ids = [ask("POST", "/batches", {"urls": [URL]}, KEY).documents[0]["id"] for ask in both]
+    for path in ("/batches/{id}", "/batches/{id}/results", "/jobs/{id}-0"):
+        fake, real = (ask("GET", path.format(id=batch_id)) for ask, batch_id in zip(both, ids, strict=True))
+        same_kind(list(fake.documents), list(real.documents), path)
+        assert fake.documents[0].get("waiting_for_host") == real.documents[0].get("waiting_for_host")
+
+
 def test_a_result_by_its_link(service: Service, w: World, both: list[Ask]) -> None:
     """Inline here, by a link there: the client takes both, and their tags are the bytes' digests."""
     fake, real = (ask("POST", "/batches", URLS, KEY).documents[0]["id"] for ask in both)

@@ -99,6 +99,27 @@ def test_progress_where_there_is_no_terminal(service: Service, command: Command,
     assert ran.err == "Fetched 1 of 2\nFetched 2 of 2\n2 URLs: 2 succeeded, in 38 s.\n"
 
 
+UNTIL = "2026-11-24T14:05:00.000Z"
+
+
+def test_waiting_for_a_host(service: Service, command: Command) -> None:
+    """How many do is said beside the progress, as long as it is so; of one URL, for which host and until when."""
+    service.polls_to_finish = 20
+    service.waiting |= {A: UNTIL, B: UNTIL}
+    ran = command("submit", A, B, C, "--wait")
+    assert ran.err == ("Fetched 0 of 3, 2 wait for their host\nFetched 3 of 3\n3 URLs: 3 succeeded, in 38 s.\n")
+    ran = command("submit", A, "--wait")
+    assert ran.err.splitlines()[0] == f"Fetched 0 of 1, waits for example.com until {UNTIL}"
+
+
+def test_hours_in_line(service: Service, command: Command, time: Time) -> None:
+    """They are waited for without an end, and asked about no more often than the service says."""
+    service.polls_to_finish = 10_000
+    service.waiting[A] = UNTIL
+    ran = command("submit", A, "--wait", "--give-up-after", "60")
+    assert (ran.code, time.now - 1000) == (0, 2.0 * 9_999)
+
+
 def test_saving(service: Service, command: Command, tmp_path: Path) -> None:
     """Every result in a file, and a manifest that says all about it."""
     service.pages[B] = ("image/png", b"\x89PNG\0")
