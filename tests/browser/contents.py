@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 REFUSED = "/refused"  # answered 404 with whatever stands for it
+BUSY = "/busy"  # answered 429, and not to be asked again for an hour
 Contents = Mapping[str, tuple[str, bytes]]  # by path, without the query: content type and body
 
 
@@ -22,7 +23,11 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         found = self.server.contents.get(path)
         content_type, body = found or ("text/plain", b"There is no such page.\n")
-        self.send_response(200 if found and path != REFUSED else 404)
+        if path == BUSY:
+            self.send_response(429)
+            self.send_header("Retry-After", "3600")
+        else:
+            self.send_response(200 if found and path != REFUSED else 404)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.contents import site
+from tests.browser.contents import BUSY, site
 from tests.e2e.running import Running
 
 Fresh = Callable[[str], str]
@@ -109,6 +109,19 @@ def test_a_job_is_seen_to_run(stack: Running, visit: Visit, fresh: Fresh) -> Non
     expect(visitor.row(slow)).to_contain_text("succeeded")
     expect(visitor.page).to_have_title("Fetch Queue")
     assert visitor.page.evaluate("() => window.heard") == ["The batch is finished: 1 succeeded."]
+
+
+def test_jobs_that_wait_for_their_host(stack: Running, visit: Visit, fresh: Fresh) -> None:
+    """It is said for which one and until when, in the row and in what it opens; another host's job is not like that."""
+    with site({}) as made:
+        busy, good = made.page(BUSY), fresh("/page/1")
+        visitor = visit(stack)
+        visitor.submit(busy, good, f"{busy}?again")
+        expect(visitor.page.get_by_text("1 of 3 finished: 1 succeeded; 2 wait for their host").first).to_be_visible()
+        waits = f"waits for 127.0.0.1:{made.server_port} until"
+        expect(visitor.row(busy)).to_contain_text(waits)
+        expect(visitor.row(good)).not_to_contain_text("waits for")
+        expect(visitor.open(busy)).to_contain_text(f"It {waits}")
 
 
 def test_retry_the_failed_ones(stack: Running, visit: Visit, fresh: Fresh) -> None:
