@@ -32,8 +32,7 @@ from bench.peers.errors import told
 from bench.prices import APART, GIB, MILLION, MONTH_DAYS, PRICES, Bill, Unit
 from bench.tables import Table, machine
 from bench.units import Compared, Tally
-from chalicelib.api.refusals import JOB_POLL_SECONDS
-from chalicelib.api.routes import BATCH_POLL_SECONDS, first_batch_poll
+from chalicelib.api.polls import BATCH_POLL_SECONDS, JOB_POLL_SECONDS, first_batch_poll
 from chalicelib.service.read import PAGE
 from chalicelib.settings import Settings
 from chalicelib.storage.rows import WRITE_LIMIT

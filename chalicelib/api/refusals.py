@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from chalicelib.api import parameters, problems
 from chalicelib.api.headers import rate_limit
+from chalicelib.api.polls import JOB_POLL_SECONDS
 from chalicelib.api.problems import ProblemError
 from chalicelib.api.types import ErrorView, FieldError
 from chalicelib.jobs.errors import FetchQueueError, Unavailable
 from chalicelib.jobs.urls import InvalidURL
 from chalicelib.service import errors
 
-JOB_POLL_SECONDS = 1
 UNAVAILABLE_SECONDS = 5
 
 

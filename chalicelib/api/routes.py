@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import msgspec
@@ -10,7 +9,7 @@ from chalice.app import Response
 
 from chalicelib.api import page, parameters, problems, requests, result
 from chalicelib.api.headers import rate_limit
-from chalicelib.api.refusals import JOB_POLL_SECONDS
+from chalicelib.api.polls import batch_poll, first_batch_poll, job_poll
 from chalicelib.api.route import JSON, Call, GoodAnswer, Route
 from chalicelib.api.types import (
     BatchAccepted,
@@ -23,7 +22,6 @@ from chalicelib.api.types import (
 )
 from chalicelib.service import delete, read, results, submit, submit_batch
 
-BATCH_POLL_SECONDS = (2, 10)  # least and most: grows with the batch's age, the first one with its size
 PAGE_POLICY = "Content-Security-Policy"
 LINES = "application/x-ndjson"
 
@@ -34,7 +32,7 @@ def create_jobs(call: Call) -> Response:
     key = call.get(parameters.IDEMPOTENCY_KEY)
     accepted = submit.submit_job(call.service, call.access, body.url, key)
     location = call.render.job_path(accepted.job.job.id)
-    answer_headers = parameters.LOCATION.of(location) | _job_poll(accepted.job) | rate_limit(accepted.quota)
+    answer_headers = parameters.LOCATION.of(location) | _job_poll(call, accepted.job) | rate_limit(accepted.quota)
     return _json(202, call.render.job(accepted.job), answer_headers)
 
 
@@ -55,7 +53,7 @@ def get_job(call: Call, job_id: str) -> Response:
     asked, preferred = call.get(parameters.WAIT), call.get(parameters.PREFER)
     seconds = min(asked if asked is not None else preferred or 0, call.api.most_wait)
     shown = read.await_job(call.service, call.tenant, job_id, seconds)
-    answer_headers = _job_poll(shown)
+    answer_headers = _job_poll(call, shown)
     if asked is None and seconds:
         answer_headers |= parameters.PREFERENCE_APPLIED.of(f"wait={seconds}")
     return _json(200, call.render.job(shown), answer_headers)
@@ -101,7 +99,8 @@ def get_batch(call: Call, batch_id: str) -> Response:
     cursor = call.get(parameters.CURSOR)
     status = call.get(parameters.STATUS)
     found = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
-    later = {} if found.finished else _batch_poll(call, found.batch.submitted_at)
+    seconds = batch_poll(call.service.clock(), found.batch.submitted_at, found.quiet_until)
+    later = {} if found.finished else parameters.RETRY_AFTER.of(seconds)
     return _json(200, call.render.page(found, status), later)
 
 
@@ -116,7 +115,7 @@ def get_batch_results(call: Call, batch_id: str) -> Response:
         path = f"{call.render.batch_path(batch_id)}/results?cursor={found.next}"
         answer_headers |= parameters.LINK.of(f'<{path}>; rel="next"')
     if not found.finished:
-        answer_headers |= _batch_poll(call, found.submitted_at)
+        answer_headers |= parameters.RETRY_AFTER.of(batch_poll(call.service.clock(), found.submitted_at))
     return _text(200, "".join(lines), answer_headers)
 
 
@@ -284,17 +283,7 @@ def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None =
     )
 
 
-def _job_poll(shown: read.Shown) -> dict[str, str]:
-    return {} if shown.finished else parameters.RETRY_AFTER.of(JOB_POLL_SECONDS)
-
-
-def first_batch_poll(size: int) -> int:
-    """Seconds until it is worth asking for the status of a batch of this size: each status reads every job."""
-    least, most = BATCH_POLL_SECONDS
-    return max(least, min(most, math.ceil(size / 200)))
-
-
-def _batch_poll(call: Call, submitted_at: int) -> dict[str, str]:
-    least, most = BATCH_POLL_SECONDS
-    age = call.service.clock() - submitted_at
-    return parameters.RETRY_AFTER.of(max(least, min(most, math.ceil(age / 10_000))))
+def _job_poll(call: Call, shown: read.Shown) -> dict[str, str]:
+    if shown.finished:
+        return {}
+    return parameters.RETRY_AFTER.of(job_poll(call.service.clock(), read.quiet_until([shown])))

@@ -56,6 +56,7 @@ class BatchPage:
     waiting_for_host: int  # how many of the queued ones wait for their turn at their host
     jobs: list[Shown]
     next: int | None  # where the next page begins
+    quiet_until: int | None  # nothing will change before then; None if something may at any time; milliseconds
 
     @property
     def total(self) -> int:
@@ -115,7 +116,15 @@ def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, stat
         waiting_for_host=sum(one.waits_for_host for one in shown),
         jobs=page,
         next=number(page[-1].job) + 1 if more else None,
+        quiet_until=quiet_until(shown),
     )
+
+
+def quiet_until(jobs: Sequence[Shown]) -> int | None:
+    """Until when all unfinished jobs wait; None if there is none, or one may change at any time."""
+    times = [one.next_attempt_at for one in jobs if not one.finished]
+    known = [time for time in times if time is not None]
+    return min(known) if known and len(known) == len(times) else None
 
 
 def read_jobs_from(service: Service, tenant: str, batch_id: str, *, cursor: int) -> Rest:

@@ -123,6 +123,38 @@ def test_a_pause_after_a_failure_is_shown_too(w: World) -> None:
     assert w.job(job_id)["next_attempt_at"] == "2026-01-01T00:00:02.000Z"
 
 
+def test_who_waits_is_asked_about_when_the_wait_is_over(w: World) -> None:
+    """At most a minute later; a batch of which something may change at any time is asked about as usual."""
+    slow, other = f"{HOST}slow", f"{OTHER}late"
+    w.site.answers[slow] = [failure(429, retryable=True, retry_after=45)]
+    job_id = w.submit(slow)["id"]
+    batch = w.submit_batch([slow])
+    w.run()
+
+    def asked_in(path: str) -> str:
+        return str(w.request("GET", path).headers["Retry-After"])
+
+    assert (asked_in(f"/jobs/{job_id}"), asked_in(batch["links"]["self"])) == ("45", "45")
+    mixed = w.submit_batch([slow, other])
+    seen: list[str] = []
+    w.site.during = lambda _: seen.append(asked_in(mixed["links"]["self"]))
+    w.run()
+    assert seen == ["2"]
+    w.pass_time(44_500)
+    assert (asked_in(f"/jobs/{job_id}"), asked_in(batch["links"]["self"])) == ("1", "5")
+    w.pass_time(10 * SECOND)
+    assert asked_in(f"/jobs/{job_id}") == "1"
+
+
+def test_a_long_wait_is_asked_about_once_a_minute(w: World) -> None:
+    """The batch may be deleted meanwhile."""
+    w.site.answers[HOST] = [failure(429, retryable=True, retry_after=3600)]
+    batch = w.submit_batch([HOST])
+    w.run()
+    assert w.request("GET", batch["links"]["self"]).headers["Retry-After"] == "60"
+    assert w.request("GET", batch["jobs"][0]["links"]["self"]).headers["Retry-After"] == "60"
+
+
 def test_another_host_is_not_delayed(w: World) -> None:
     """Its URL was submitted behind a hundred of a slow host."""
     limited(w, 2)
