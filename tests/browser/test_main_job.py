@@ -119,7 +119,7 @@ def test_jobs_that_wait_for_their_host(stack: Running, visit: Visit, fresh: Fres
         visitor.submit(busy, good, f"{busy}?again")
         expect(visitor.page.get_by_text("1 of 3 finished: 1 succeeded; 2 wait for their host").first).to_be_visible()
         waits = f"waits for 127.0.0.1:{made.server_port} until"
-        expect(visitor.row(busy)).to_contain_text(waits)
+        expect(visitor.row(busy).get_by_text(waits)).to_be_visible()
         expect(visitor.row(good)).not_to_contain_text("waits for")
         expect(visitor.open(busy)).to_contain_text(f"It {waits}")
 
