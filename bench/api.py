@@ -51,7 +51,7 @@ def measure(runs: int = RUNS) -> list[Table]:
 
 def _cold(runs: int) -> dict[str, list[Steps]]:
     cold: dict[str, list[Steps]] = {"ours": [], "bare": []}
-    with aws.answering("http://127.0.0.1", 0) as endpoint:
+    with aws.answering(["http://127.0.0.1"], 0) as endpoint:
         queues = dict.fromkeys(("QUEUE_URL", "DEAD_LETTER_QUEUE_URL"), f"{endpoint}/queue")
         variables = {**scrubbed(os.environ, endpoint), **_NAMES, **queues}
         app = _bare_app()

@@ -21,6 +21,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from bench.peers.processes import started
+from bench.peers.site import url_of
+from chalicelib.jobs.target import host_of
+from chalicelib.storage.queue import FetchMessage
 from local_stack import lifeline, sockets
 
 TENANT = "local"
@@ -47,7 +50,7 @@ def records(urls: Sequence[str]) -> list[dict[str, Any]]:
         {
             "messageId": str(number),
             "receiptHandle": str(number),
-            "body": json.dumps({"v": 1, "kind": "fetch", "job_id": job_id(url), "url_key": url_key(url)}),
+            "body": FetchMessage(job_id(url), url_key(url), f"{TENANT}/{host_of(url)}").body(),
         }
         for number, url in enumerate(urls)
     ]
@@ -56,8 +59,8 @@ def records(urls: Sequence[str]) -> list[dict[str, Any]]:
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, site: str, milliseconds: int) -> None:
-        self._site = site
+    def __init__(self, hosts: Sequence[str], milliseconds: int) -> None:
+        self._hosts = hosts
         self._seconds = milliseconds / 1000
         self._received = b""
         self._continued = False
@@ -101,7 +104,7 @@ class Connection(asyncio.Protocol):
         return {"Responses": {table: [self._job(key) for key in keys if key.startswith("JOB#")]}, "UnprocessedKeys": {}}
 
     def _job(self, key: str) -> dict[str, Any]:
-        url = f"{self._site}/{key.removeprefix('JOB#').replace('.', '/')}"
+        url = url_of(self._hosts, f"/{key.removeprefix('JOB#').replace('.', '/')}")
         now = int(time.time() * 1000)
         return {
             "pk": {"S": key},
@@ -131,21 +134,21 @@ def _sent(body: bytes) -> dict[str, Any]:
 
 
 @contextmanager
-def answering(site: str, milliseconds: int) -> Iterator[str]:
-    """The stub, in a process that ends with the block; its endpoint."""
+def answering(hosts: Sequence[str], milliseconds: int) -> Iterator[str]:
+    """The stub, in a process that ends with the block; its endpoint. `hosts` are the site's."""
     with sockets.listen(0, "EMULATOR_PORT") as listener:
         command = [sys.executable, "-m", "bench.aws", "--descriptor", str(listener.fileno())]
-        command += ["--site", site, "--milliseconds", str(milliseconds)]
+        command += ["--hosts", *hosts, "--milliseconds", str(milliseconds)]
         with started("the stub of AWS", command, descriptors=[listener.fileno()], stdin=subprocess.PIPE):
             yield sockets.url_of(listener)
 
 
-async def _serve(listener: socket.socket, site: str, milliseconds: int) -> None:
+async def _serve(listener: socket.socket, hosts: Sequence[str], milliseconds: int) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     lifeline.watch(lambda: loop.call_soon_threadsafe(ended.set))
-    server = await loop.create_server(lambda: Connection(site, milliseconds), sock=listener, backlog=1024)
+    server = await loop.create_server(lambda: Connection(hosts, milliseconds), sock=listener, backlog=1024)
     await ended.wait()
     server.close()
 
@@ -154,10 +157,10 @@ def main() -> None:
     """Answer until told to end, or until standard input ends."""
     parser = argparse.ArgumentParser(prog="python -m bench.aws", description=__doc__)
     parser.add_argument("--descriptor", type=int, required=True, help="accept on this listening socket")
-    parser.add_argument("--site", required=True, help="where the URLs of the jobs lead")
+    parser.add_argument("--hosts", nargs="+", required=True, help="where the URLs of the jobs lead")
     parser.add_argument("--milliseconds", type=int, required=True, help="how long each call takes")
     given = parser.parse_args()
-    asyncio.run(_serve(socket.socket(fileno=given.descriptor), given.site, given.milliseconds))
+    asyncio.run(_serve(socket.socket(fileno=given.descriptor), given.hosts, given.milliseconds))
 
 
 if __name__ == "__main__":

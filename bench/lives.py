@@ -26,6 +26,7 @@ from botocore.config import Config
 from chalice.app import Chalice
 from chalice.local import LambdaEventConverter, RouteMatcher
 
+from bench.peers.site import HOSTS
 from bench.units import Tally, UnitCounter
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.runner.fetcher import Fetcher, FetchLimits
@@ -118,7 +119,7 @@ class _Internet(Site):
 
 
 class Urls:
-    """URLs that nobody has asked for yet."""
+    """URLs that nobody has asked for yet, of many hosts by turns: those of an invocation have one each."""
 
     def __init__(self, port: int) -> None:
         self._numbers = itertools.count()
@@ -126,8 +127,12 @@ class Urls:
 
     def take(self, count: int, length: int = URL_LENGTH) -> list[str]:
         """So many new ones, so long."""
-        start = f"http://www.example.com:{self._port}/products/catalogue/"
-        return [f"{start}{next(self._numbers):0{length - len(start) - 12}d}?view=detail" for _ in range(count)]
+        return [self._next(length) for _ in range(count)]
+
+    def _next(self, length: int) -> str:
+        number = next(self._numbers)
+        start = f"http://www{number % HOSTS:02d}.example.com:{self._port}/products/catalogue/"
+        return f"{start}{number:0{length - len(start) - 12}d}?view=detail"
 
 
 def event_of(app: Chalice, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def measure(runs: int = RUNS) -> list[Table]:
     cases = [Case(milliseconds=milliseconds, size=size) for milliseconds in SITE_MILLISECONDS for size in SIZES]
     measured = {case: Measured() for case in cases}
     with interruptible(), serving() as site, ExitStack() as stack:
-        endpoints = {ms: stack.enter_context(aws.answering(site.url, ms)) for ms in AWS_MILLISECONDS}
+        endpoints = {ms: stack.enter_context(aws.answering(site.hosts, ms)) for ms in AWS_MILLISECONDS}
         loads = _Loads(site, endpoints)
         for number in range(runs):
             for case, m in measured.items():

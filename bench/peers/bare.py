@@ -17,6 +17,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from bench.peers.processes import memory_bytes, on_one_core
+from bench.peers.site import HOSTS
 
 THREADS = 32
 
@@ -28,7 +29,7 @@ def main(threads: int = THREADS, cores: int = 0) -> None:
     urls: list[str] = json.load(sys.stdin)
     session = requests.Session()
     session.trust_env = False
-    session.mount("http://", HTTPAdapter(pool_maxsize=threads))
+    session.mount("http://", HTTPAdapter(pool_connections=HOSTS, pool_maxsize=threads))
 
     def fetch(url: str) -> bytes:
         answer = session.get(url, timeout=30)

@@ -3,6 +3,9 @@
 `/<set>/<milliseconds>/<bytes>/<number>` is a page of so many bytes, answered after so many milliseconds;
 `/counts/<set>` says how often each page of a set was asked for. The local stack's sample site starts a thread for each
 connection and answers some thousand requests a second, which would be a part of what is measured.
+
+It listens on as many ports as there are requests in flight, and URLs take them by turns: each port is a host. Otherwise
+Fetch Queue's care for one host would be measured, and not its speed.
 """
 
 from __future__ import annotations
@@ -16,14 +19,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
 
 from bench.peers.client import ask, checked
 from bench.peers.processes import started
 from local_stack import lifeline, sockets
 
 PAGE_BYTES = 1024
+HOSTS = 64  # a host's pool of connections is kept by who has no more of them than this
 
 _HEAD_END = b"\r\n\r\n"
 _PROBES = 20_000  # requests that find out how fast it is
@@ -75,28 +80,33 @@ def page(path: str) -> str:
     return path.ljust(int(path.split("/")[3]), ".")
 
 
+def url_of(hosts: Sequence[str], path: str) -> str:
+    """The URL of a page: its number says which host has it."""
+    return f"{hosts[int(path.rpartition('/')[2]) % len(hosts)]}{path}"
+
+
 class Site:
     """The site's process, as others see it."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self.hosts = hosts  # the beginnings of its URLs
 
     def urls(self, name: str, number: int, milliseconds: int = 0, size: int = PAGE_BYTES) -> list[str]:
-        """So many pages of the set `name`."""
-        return [f"{self.url}/{name}/{milliseconds}/{size}/{n}" for n in range(number)]
+        """So many pages of the set `name`, of all hosts by turns."""
+        return [url_of(self.hosts, f"/{name}/{milliseconds}/{size}/{n}") for n in range(number)]
 
     def page(self, url: str) -> bytes:
         """What is served at `url`."""
-        return page(url.removeprefix(self.url)).encode()
+        return page(urlsplit(url).path).encode()
 
     def requests(self, name: str) -> dict[str, int]:
         """How often each URL of the set `name` was asked for."""
-        counts: dict[str, int] = json.loads(checked(ask("GET", f"{self.url}/counts/{name}"), 200))
-        return {self.url + path: count for path, count in counts.items()}
+        counts: dict[str, int] = json.loads(checked(ask("GET", f"{self.hosts[0]}/counts/{name}"), 200))
+        return {url_of(self.hosts, path): count for path, count in counts.items()}
 
     def requests_per_second(self) -> float:
         """How fast it is: a burst of pipelined requests, so that the asking costs next to nothing."""
-        host, port = self.url.removeprefix("http://").split(":")
+        host, port = self.hosts[0].removeprefix("http://").split(":")
         burst = b"GET /probe/0/1024/0 HTTP/1.1\r\nHost: site\r\n\r\n" * _PROBES_AT_ONCE
         answers = len(answer(page("/probe/0/1024/0"))) * _PROBES_AT_ONCE
         began = time.perf_counter()
@@ -112,28 +122,33 @@ class Site:
 @contextmanager
 def serving() -> Iterator[Site]:
     """The site, in a process that ends with the block."""
-    with sockets.listen(0, "SITE_PORT") as listener:
-        command = [sys.executable, "-m", "bench.peers.site", "--descriptor", str(listener.fileno())]
-        with started("the site", command, descriptors=[listener.fileno()], stdin=subprocess.PIPE):
-            yield Site(sockets.url_of(listener))
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(sockets.listen(0, "SITE_PORT")) for _ in range(HOSTS)]
+        descriptors = [listener.fileno() for listener in listeners]
+        command = [sys.executable, "-m", "bench.peers.site", "--descriptors", *map(str, descriptors)]
+        stack.enter_context(started("the site", command, descriptors=descriptors, stdin=subprocess.PIPE))
+        yield Site([sockets.url_of(listener) for listener in listeners])
 
 
-async def _serve(listener: socket.socket) -> None:
+async def _serve(listeners: Sequence[socket.socket]) -> None:
     counts: Counter[str] = Counter()
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     lifeline.watch(lambda: loop.call_soon_threadsafe(ended.set))
-    server = await loop.create_server(lambda: Connection(counts), sock=listener, backlog=1024)
+    servers = [
+        await loop.create_server(lambda: Connection(counts), sock=listener, backlog=1024) for listener in listeners
+    ]
     await ended.wait()
-    server.close()
+    for server in servers:
+        server.close()
 
 
 def main() -> None:
     """Serve until told to end, or until standard input ends."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers.site", description=__doc__)
-    parser.add_argument("--descriptor", type=int, required=True, help="accept on this listening socket")
-    asyncio.run(_serve(socket.socket(fileno=parser.parse_args().descriptor)))
+    parser.add_argument("--descriptors", type=int, nargs="+", required=True, help="accept on these listening sockets")
+    asyncio.run(_serve([socket.socket(fileno=descriptor) for descriptor in parser.parse_args().descriptors]))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from bench.peers.apps import store
+from bench.peers.site import HOSTS
 
 THREADS = 32
 TIMEOUT_SECONDS = 30
@@ -18,7 +19,7 @@ def session() -> requests.Session:
     """This process's session, with a connection for each thread."""
     new = requests.Session()
     new.trust_env = False
-    new.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
+    new.mount("http://", HTTPAdapter(pool_connections=HOSTS, pool_maxsize=THREADS))
     return new
 
 
