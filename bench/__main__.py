@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import api, cost, fetch_overhead, stack, worker
+from bench import api, cost, fetch_overhead, pace_simulation, stack, worker
 from bench.peers.errors import told
 from bench.peers.processes import interruptible
 from bench.tables import Table, machine
@@ -43,6 +43,7 @@ def main() -> None:
         "the safe fetch": fetch_overhead.measure,
         "the API": api.measure,
         "the local stack": stack_tables,
+        "a host's pace, simulated": pace_simulation.measure,
     }
     print(f"# Benchmarks\n\nOn {machine()}.\n", flush=True)
     began = time.monotonic()
