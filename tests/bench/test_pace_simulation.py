@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from bench.bucket import Bucket
 from bench.pace_simulation import Case, Seen, Simulation, measure
 from bench.virtual import MemoryTable, Process, Time
-from chalicelib.jobs.pace import HostRules
+from chalicelib.jobs.pace import NO_WISH, HostRules
 from chalicelib.settings import Settings
 from chalicelib.storage.calls import Patience
 from chalicelib.storage.lines import Lines
@@ -104,12 +104,12 @@ def test_the_table_in_memory_refuses_what_dynamodb_refuses() -> None:
     table = MemoryTable()
     rules = HostRules(interval=0, wait=60_000, longest_cooling=1000)
     lines = Lines(table, "table", rules, patience=Patience(sleep=lambda _: None))
-    slowed = lines.slow(None, "local/example.com", sent_at=0, now=0, cooling=0)
-    taken = [lines.take(slowed, "local/example.com", 2, now=0) for _ in range(2)]
-    assert [[turn.place for turn in turns] for _, turns in filter(None, taken)] == [[0, 1], [2, 3]]
-    assert lines.slow(None, "local/example.com", sent_at=0, now=0, cooling=0) == lines.read(["local/example.com"]).get(
-        "local/example.com"
-    )
+    slowed = lines.slow(None, "local/example.com", sent_at=0, now=0, cooling=0, wish=NO_WISH)
+    taken = [lines.take(slowed, "local/example.com", 2, now=0, wish=NO_WISH) for _ in range(2)]
+    assert [[turn.place for turn in turns] for _, turns in taken] == [[0, 1], [2, 3]]
+    assert lines.slow(None, "local/example.com", sent_at=0, now=0, cooling=0, wish=NO_WISH) == lines.read(
+        ["local/example.com"]
+    ).get("local/example.com")
     with pytest.raises(ClientError):
         table.update_item(
             Key={"pk": {"S": "HOST#local/example.com"}},
