@@ -37,10 +37,13 @@ class Process:
         if (status := self._process.poll()) is not None:
             raise BenchError(f"{self.name} ended with status {status}; the end of its log:\n{self.last_words()}")
 
+    def words(self) -> str:
+        """All that it printed."""
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
+
     def last_words(self) -> str:
         """The end of what it printed."""
-        self._log.seek(0)
-        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-_LAST_WORDS:])
+        return "\n".join(self.words().splitlines()[-_LAST_WORDS:])
 
     def end(self, by: signal.Signals, seconds: float) -> None:
         """Tell it to end, wait for so long, and kill what is left of it and of all that it started."""

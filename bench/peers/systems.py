@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.peers.client import await_api
@@ -36,6 +37,7 @@ class Running:
     api: str
     parts: Mapping[str, Sequence[int]]
     check: Callable[[], None]  # raises BenchError when a part has ended
+    words: Callable[[], str] = str  # all that its parts printed, where that is known
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds of each part since it was started."""
@@ -57,13 +59,13 @@ class System:
 
 
 @contextmanager
-def fetch_queue() -> Iterator[Running]:
-    """The local stack, started as a person would, on free ports."""
+def fetch_queue(settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Running]:
+    """The local stack, started as a person would, on free ports; with some settings that are not the defaults."""
     with _directory() as directory:
         ready_file = Path(directory, "ready.json")
         choices = {"PORT": "0", "EMULATOR_PORT": "0", "SITE_PORT": "0", "WORKERS": str(_WORKERS), "LOG": "0"}
         command = [sys.executable, "-m", "local_stack", "--ready-file", str(ready_file)]
-        variables = {**os.environ, "TMPDIR": directory, **choices}
+        variables = {**os.environ, "TMPDIR": directory, **choices, **settings}
         with started("the local stack", command, variables, end_by=signal.SIGINT, end_seconds=_END_SECONDS) as launcher:
             facts = _await_file(ready_file, launcher)
 
@@ -74,7 +76,10 @@ def fetch_queue() -> Iterator[Running]:
 
             pids = facts["pids"]
             yield Running(
-                facts["api"], {API: [pids["api"]], WORKERS: pids["workers"], STORE: [pids["emulator"]]}, check
+                facts["api"],
+                {API: [pids["api"]], WORKERS: pids["workers"], STORE: [pids["emulator"]]},
+                check,
+                launcher.words,
             )
 
 
