@@ -30,6 +30,7 @@ IMPORTED = {
     "idna",
     "jmespath",
     "msgspec",
+    "protego",
     "requests",
     "six.py",
     "typing_extensions.py",
