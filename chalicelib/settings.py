@@ -78,6 +78,7 @@ class Settings:
     # How a host is asked
     host_interval_ms: int = _number(0, least=0)  # the least between two requests of a tenant to a host
     host_parallel: int = _number(8)  # requests of one worker process that a host has to answer at once
+    robots: int = _number(0, least=0, most=1, why="it is on or off")  # 1: robots.txt is obeyed
     host_wait_hours: int = _number(6)  # how long a job may wait for its turn at its host
 
     # The API
@@ -264,6 +265,7 @@ def _of_an_attempt(s: Settings) -> list[_Rule]:
     # For a call before a fetch and one after it; each may have to be repeated. In stage dev the emulator answers.
     around = 3 if s.local else 2 * CALL_SECONDS
     return [
+        (not s.robots or s.contact_url != "", "ROBOTS=1 needs a CONTACT_URL, by which the owners of sites can ask"),
         (s.connect_seconds <= s.fetch_seconds, "CONNECT_SECONDS must not exceed FETCH_SECONDS"),
         (
             s.function_seconds >= s.fetch_seconds + around,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import random
 import secrets
+import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import settings as settings_module
 from chalicelib.jobs.addresses import AddressPolicy
@@ -19,22 +19,23 @@ from chalicelib.jobs.pace import HostRules
 from chalicelib.metrics import Metrics
 from chalicelib.settings import LAMBDA_RUNTIME_PORT, Settings
 from chalicelib.storage.terms import Terms
+from chalicelib.storage.threads import Threads
 
 if TYPE_CHECKING:
     from botocore.config import Config
 
     from chalicelib.api.api import Api
-    from chalicelib.runner.attempt import Fetches
     from chalicelib.runner.fetch_messages import FetchMessages
+    from chalicelib.runner.fetcher import FetchLimits
     from chalicelib.runner.invocation import Runner
+    from chalicelib.runner.outcome import Fetches
     from chalicelib.runner.retry import RetryPolicy
+    from chalicelib.runner.robots import Robots
     from chalicelib.service.service import Service
+    from chalicelib.storage.bucket import Bucket
     from chalicelib.storage.calls import Parallel, Patience
     from chalicelib.storage.lines import Lines
     from chalicelib.storage.table import Table
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 ABOUT_URL = "https://fetch-queue.dev/how-sites-are-asked"  # docs/how-sites-are-asked.md
 API_THREADS = 16  # how many of a batch's 142 calls are made at once
@@ -82,7 +83,10 @@ def runner() -> Runner:
         max_redirects=s.max_redirects,
     )
     fetcher = Fetcher(limits=limits, policy=address_policy(s), user_agent=user_agent(s))
-    return make_runner(s, _outside("runner", RUNNER_THREADS), fetcher)
+    robots_fetcher = None
+    if s.robots:
+        robots_fetcher = Fetcher(limits=limits_of_robots(limits), policy=address_policy(s), user_agent=user_agent(s))
+    return make_runner(s, _outside("runner", RUNNER_THREADS), fetcher, robots_fetcher)
 
 
 def make_api(s: Settings, service: Service) -> Api:
@@ -120,8 +124,8 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
     )
 
 
-def make_runner(s: Settings, outside: Outside, fetcher: Fetches) -> Runner:
-    """What runs jobs, with a fetcher."""
+def make_runner(s: Settings, outside: Outside, fetcher: Fetches, robots_fetcher: Fetches | None = None) -> Runner:
+    """What runs jobs, with a fetcher, and one that asks for robots.txt, if that is another one."""
     from chalicelib.runner.invocation import Runner
     from chalicelib.runner.retry import RetryPolicy
     from chalicelib.storage.queue import FetchMessage, Queue
@@ -134,7 +138,7 @@ def make_runner(s: Settings, outside: Outside, fetcher: Fetches) -> Runner:
         visibility_seconds=s.visibility_seconds,
     )
     return Runner(
-        handlers={FetchMessage.kind: _fetch_messages(s, outside, fetcher, retries)},
+        handlers={FetchMessage.kind: _fetch_messages(s, outside, fetcher, retries, robots_fetcher)},
         queue=Queue(outside.client("sqs"), s.queue_url, patience=outside.patience),
         dead_letters=Queue(outside.client("sqs"), s.dead_letter_queue_url, patience=outside.patience),
         retries=retries,
@@ -144,7 +148,9 @@ def make_runner(s: Settings, outside: Outside, fetcher: Fetches) -> Runner:
     )
 
 
-def _fetch_messages(s: Settings, outside: Outside, fetcher: Fetches, retries: RetryPolicy) -> FetchMessages:
+def _fetch_messages(
+    s: Settings, outside: Outside, fetcher: Fetches, retries: RetryPolicy, robots_fetcher: Fetches | None
+) -> FetchMessages:
     from chalicelib.runner.attempt import Attempts
     from chalicelib.runner.fetch_messages import FetchMessages
     from chalicelib.runner.slots import Slots
@@ -168,41 +174,25 @@ def _fetch_messages(s: Settings, outside: Outside, fetcher: Fetches, retries: Re
         slots=Slots(s.host_parallel),
         bucket=bucket,
         attempts=attempts,
+        robots=_robots(s, outside, bucket, robots_fetcher or fetcher) if s.robots else None,
         clock=outside.clock,
         sleep=outside.sleep,
         metrics=outside.metrics,
     )
 
 
-class Threads:
-    """`Parallel` with a pool of threads. One value needs no thread, so calls may nest if the inner has one value."""
+def _robots(s: Settings, outside: Outside, bucket: Bucket, fetcher: Fetches) -> Robots:
+    from chalicelib.runner.robots import Robots
+    from chalicelib.storage.robots import RobotsFiles
 
-    def __init__(self, size: int) -> None:
-        self._pool = ThreadPoolExecutor(size)
-
-    def __call__(self, function: Callable[[T], R], values: list[T], /) -> list[R]:
-        """Apply the function to all of the values.
-
-        Once one fails, no further ones are begun; when the running ones have ended, its exception is raised.
-        """
-        if len(values) <= 1:
-            return [function(value) for value in values]
-        failed: list[Exception] = []
-
-        def begin(value: T) -> list[R]:
-            if failed:
-                return []
-            try:
-                return [function(value)]
-            except Exception as error:
-                failed.append(error)
-                raise
-
-        futures = [self._pool.submit(begin, value) for value in values]
-        wait(futures)
-        if failed:
-            raise failed[0]
-        return [result for future in futures for result in future.result()]
+    return Robots(
+        files=RobotsFiles(outside.client("dynamodb"), s.table_name, patience=outside.patience),
+        bucket=bucket,
+        fetcher=fetcher,
+        policy=address_policy(s),
+        lease=s.lease_ms,
+        clock=outside.clock,
+    )
 
 
 def address_policy(s: Settings) -> AddressPolicy:
@@ -212,6 +202,11 @@ def address_policy(s: Settings) -> AddressPolicy:
         port = s.aws_endpoint_url.rpartition(":")[2].strip("/")
         forbidden.add(int(port) if port.isdigit() else 80)
     return AddressPolicy(loopback_allowed=s.local, forbidden_ports=frozenset(forbidden))
+
+
+def limits_of_robots(limits: FetchLimits) -> FetchLimits:
+    """Those of a request for robots.txt: of any size, since its first part is enough; five redirects (RFC 9309)."""
+    return replace(limits, max_bytes=sys.maxsize, max_redirects=max(5, limits.max_redirects))
 
 
 def user_agent(s: Settings) -> str:

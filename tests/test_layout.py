@@ -157,7 +157,7 @@ def test_the_runner_loads_no_routes() -> None:
     """The runner's cold start pays for no route and no request type."""
     modules = loaded("runner", "app.wiring.runner()")
     assert "chalicelib.runner.fetcher" in modules
-    assert not modules & {"chalicelib.api", "chalicelib.service", "msgspec"}
+    assert not modules & {"chalicelib.api", "chalicelib.service", "msgspec", "protego"}
 
 
 def test_importing_app_needs_nothing() -> None:

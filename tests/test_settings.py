@@ -47,6 +47,8 @@ def test_the_defaults_are_consistent() -> None:
         ({"allowed_origins": "https://Example.com"}, "lower case"),
         ({"allowed_origins": "https://example.com/path"}, "no path"),
         ({"require_tokens": 2}, "REQUIRE_TOKENS"),
+        ({"robots": 2, "contact_url": "https://example.com/"}, "ROBOTS must be at most 1"),
+        ({"robots": 1}, "ROBOTS=1 needs a CONTACT_URL"),
     ],
 )
 def test_what_is_broken_is_named(broken: dict[str, Any], word: str) -> None:

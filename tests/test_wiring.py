@@ -15,7 +15,8 @@ from botocore.compat import HTTPHeaders
 
 from chalicelib.settings import Settings
 from chalicelib.storage.bucket import PART_BYTES, Bucket
-from chalicelib.wiring import Threads, address_policy, client_config, user_agent
+from chalicelib.storage.threads import Threads
+from chalicelib.wiring import address_policy, client_config, user_agent
 
 
 def test_threads_work_at_the_same_time_and_answer_in_order() -> None:

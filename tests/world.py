@@ -119,7 +119,7 @@ class World:
 
     def wire(self) -> None:
         """Make the stores, the API and the runner from what the world is told."""
-        settings = replace(
+        self.wired = settings = replace(
             self.settings,
             table_name=self.names["TABLE_NAME"],
             queue_url=self.names["QUEUE_URL"],

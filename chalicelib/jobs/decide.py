@@ -29,6 +29,7 @@ from dataclasses import dataclass
 
 from chalicelib.jobs.entities import Claim, Fetch, Job, Mark
 from chalicelib.jobs.pace import Pace
+from chalicelib.jobs.robots import RobotsFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class Seen:
     claimed: Fetch | None = None  # the fetch that the claim named a round before
     claimed_id: str | None = None  # its id; None in the first round, which does not read it
     pace: Pace | None = None  # of the job's host
+    robots: tuple[RobotsFile, ...] = ()  # of the host's origins; none where robots.txt is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,11 @@ class Start:
         """When the job was submitted."""
         return self.job.submitted_at
 
+    @property
+    def url(self) -> str:
+        """What is to be fetched, as it was given."""
+        return self.job.url
+
 
 @dataclass(frozen=True, slots=True)
 class Join:
@@ -122,6 +129,11 @@ class Resume:
     def submitted_at(self) -> int:
         """When the job was submitted that started the fetch."""
         return self.fetch.submitted_at
+
+    @property
+    def url(self) -> str:
+        """What is to be fetched, as it was given."""
+        return self.fetch.url
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class ErrorType(StrEnum):
     TOO_MANY_REDIRECTS = "too-many-redirects"
     INVALID_RESPONSE = "invalid-response"  # not HTTP, or a redirect or encoding that cannot be followed
     HOST_BUSY = "host-busy"  # its host wants to be asked so slowly that its turn would not have come in time
+    ROBOTS = "robots"  # the site's robots.txt does not allow it
     WORKER_LOST = "worker-lost"  # every attempt ended with its worker
 
 

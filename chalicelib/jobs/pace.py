@@ -161,8 +161,8 @@ def remembered(pace: Pace | None, *, now: int) -> Pace | None:
 def laid(pace: Pace | None, host_key: str, *, now: int, wish: Wish, rules: HostRules) -> Pace:
     """The pace from which places are taken now: the one that is remembered, or a new one, with the least interval.
 
-    Where that has changed, who stands in line stays there, and is due by the new curve. The first of them is due no
-    sooner than the old or the new interval after the one before it, and no later for a change that is taken back.
+    Where that has changed, whoever is not due yet stays in line, and is due by the new curve. The first of them is due
+    no sooner than the old or the new interval after the one before it, and no later for a change that is taken back.
     """
     least = rules.least(wish)
     old = remembered(pace, now=now)
@@ -173,6 +173,8 @@ def laid(pace: Pace | None, host_key: str, *, now: int, wish: Wish, rules: HostR
         return old
     changed = replace(old, least_us=least * 1000)
     interval, reached, first_at = interval_at(changed, now), place_at(old, now), old.cool_until
+    if reached < old.next_place and due(old, reached) == now:
+        reached += 1
     if reached > old.first_place:
         first_at = max(due(old, reached), due(old, reached - 1) + math.ceil(interval))
     return replace(

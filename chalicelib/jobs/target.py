@@ -31,6 +31,12 @@ class Target:
         return f"{tenant}/{self.host}"
 
     @property
+    def origin(self) -> str:
+        """The scheme and the host, of which each has a robots.txt of its own."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
     def host(self) -> str:
         """The host that is asked, with its port unless that is its scheme's own: http and https are one host."""
         return host_of(self.url)

@@ -6,32 +6,21 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 from chalicelib.jobs.entities import Fetch, FetchError, Job, Result, Status
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.jobs.pace import COOLING
 from chalicelib.logs import log_context
 from chalicelib.metrics import Metric, Metrics
 from chalicelib.runner import retry
 from chalicelib.runner.ends import Done, End, Later, Left
 from chalicelib.runner.invocation import Invocation
-from chalicelib.runner.outcome import Failure, Fetched, Sink
+from chalicelib.runner.outcome import Failure, Fetched, Fetches
 from chalicelib.runner.retry import RetryPolicy
 from chalicelib.runner.turns import HostBusy, Turns
 from chalicelib.storage.bucket import Bucket, result_key
 from chalicelib.storage.table import Table
 
-_DAY = 86400  # seconds
-
 log = logging.getLogger("fetch_queue.runner")
-
-
-class Fetches(Protocol):
-    """Fetches a URL's bytes into a sink."""
-
-    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
-        """One attempt at the URL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +85,18 @@ class Attempts:
         self._sleep = sleep
         self._metrics = metrics
 
-    def carry_out(self, attempt: Attempt, invocation: Invocation, turns: Turns) -> End:
-        """Carry out an attempt that has begun, when its turn is."""
+    def carry_out(
+        self, attempt: Attempt, invocation: Invocation, turns: Turns, unreadable: Failure | None = None
+    ) -> End:
+        """Carry out an attempt that has begun, when its turn is.
+
+        If the site's robots.txt was `unreadable`, the attempt fails as that did, and nothing is requested.
+        """
         with log_context(fetch_id=attempt.fetch_id, attempt=attempt.number):
             if attempt.number == 1:
                 self._metrics.add(Metric.QUEUE_AGE, self._clock() - attempt.submitted_at)
+            if unreadable is not None:
+                return self._fail_or_retry(attempt, unreadable)
             early = attempt.at - self._clock()
             if early > 0:
                 self._sleep(early / 1000)
@@ -133,8 +129,7 @@ class Attempts:
     def _deferred(self, attempt: Attempt, refusal: Failure, sent_at: int, turns: Turns) -> End:
         """The host refused: it is slowed, and the fetch gets a place in its line."""
         try:
-            cooling = COOLING if refusal.retry_after is None else int(min(refusal.retry_after, _DAY) * 1000)
-            turns.refused(attempt.host_key, sent_at=sent_at, cooling=cooling)
+            turns.refused(attempt.host_key, sent_at=sent_at, cooling=retry.cooling(refusal))
             (turn,) = turns.take(attempt.host_key)
         except Unavailable:
             return self._fail_or_retry(attempt, refusal)

@@ -101,6 +101,11 @@ def too_many_redirects(limit: int) -> Failure:
     return _failure(ErrorType.TOO_MANY_REDIRECTS, detail, retryable=False)
 
 
+def invalid_redirect() -> Failure:
+    """There is no telling where a redirect leads."""
+    return invalid_response("the site did not redirect to a single valid URL")
+
+
 def invalid_response(detail: str) -> Failure:
     """What came is not an answer that can be kept."""
     return _failure(ErrorType.INVALID_RESPONSE, detail, retryable=False)

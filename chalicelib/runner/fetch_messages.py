@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib.jobs import decide
 from chalicelib.jobs.entities import ErrorType, Fetch, FetchError
@@ -17,6 +17,8 @@ from chalicelib.metrics import Metric, Metrics
 from chalicelib.runner.attempt import Attempt, Attempts
 from chalicelib.runner.ends import Done, End, Later, Left
 from chalicelib.runner.invocation import Delivery, Invocation
+from chalicelib.runner.outcome import Failure
+from chalicelib.runner.robots import Allowed, Asked, Forbidden, Permits, Robots, Unknown, Unreadable
 from chalicelib.runner.slots import Slots
 from chalicelib.runner.together import Together
 from chalicelib.runner.turns import IN_WORKER, HostBusy, Turns
@@ -27,6 +29,7 @@ from chalicelib.storage.table import Table
 
 ROUNDS = 5  # two are enough for correctness; more only save a redelivery in a race
 MOST_COPIES = 1000  # of a message that waits for its host; far more than the longest wait needs
+ROBOTS_PAUSE = 2000  # ms; for another worker that asks for a robots.txt
 SLOT_SECONDS = 1.0  # for another request of this process at the same host to end
 
 WORKER_LOST = FetchError(
@@ -52,6 +55,7 @@ class FetchMessages:
         slots: Slots,
         bucket: Bucket,
         attempts: Attempts,
+        robots: Robots | None,
         clock: Callable[[], int],
         sleep: Callable[[float], object],
         metrics: Metrics,
@@ -61,6 +65,7 @@ class FetchMessages:
         self.slots = slots
         self.bucket = bucket
         self.attempts = attempts
+        self.robots = robots  # None: robots.txt is not read
         self.clock = clock
         self.sleep = sleep
         self.metrics = metrics
@@ -68,20 +73,23 @@ class FetchMessages:
     def take(self, deliveries: Sequence[Delivery], invocation: Invocation) -> _Taken:
         """Read for all of them in one request, and do together what can be done at the first look."""
         messages = [_message_of(delivery) for delivery in deliveries]
-        first = dict(zip(messages, self.table.seen(messages, now=self.clock()), strict=True))
-        turns = Turns(self.lines, self.clock)
-        for message, seen in first.items():
-            turns.saw(message.host_key, seen.pace)
-        together = Together(self.table, self.slots, turns, invocation, self.clock, first)
+        taken = self.take_each(invocation)
+        seen = self.table.seen(messages, now=self.clock(), robots=taken.permits is not None)
+        first = dict(zip(messages, seen, strict=True))
+        for message in first:
+            taken.saw(message, first[message])
+        together = Together(self.table, self.slots, taken.turns, invocation, self.clock, first, taken.permits)
         if not invocation.dead_letters:
             together.begin({delivery: _message_of(delivery) for delivery in deliveries})
             if together.paced:
                 self.metrics.add(Metric.PACED, together.paced)
-        return _Taken(self, invocation, turns, first, together)
+        return replace(taken, first=first, together=together)
 
     def take_each(self, invocation: Invocation) -> _Taken:
         """Nothing is read or started together."""
-        return _Taken(self, invocation, Turns(self.lines, self.clock), {}, None)
+        turns = Turns(self.lines, self.clock)
+        reads = self.robots is not None and not invocation.dead_letters
+        return _Taken(self, invocation, turns, Permits(self.robots, turns) if self.robots and reads else None, {}, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +99,15 @@ class _Taken:
     by: FetchMessages
     invocation: Invocation
     turns: Turns
+    permits: Permits | None  # None: robots.txt is not read
     first: dict[FetchMessage, decide.Seen]  # the first look
     together: Together | None
+
+    def saw(self, message: FetchMessage, seen: decide.Seen) -> None:
+        """Remember what was read of the message's host."""
+        self.turns.saw(message.host_key, seen.pace)
+        if self.permits is not None:
+            self.permits.saw(message.host_key, list(seen.robots))
 
     def goes_last(self, delivery: Delivery) -> bool:
         """True for started messages and repeats of them: those that join go first, to share a fetch while it exists."""
@@ -116,8 +131,9 @@ class _Taken:
         table, now = self.by.table, self.by.clock()
         for number in range(ROUNDS):
             if number:
-                seen = table.seen_again(message, claimed_id, now=self.by.clock())
-                self.turns.saw(message.host_key, seen.pace)
+                reads = self.permits is not None
+                seen = table.seen_again(message, claimed_id, now=self.by.clock(), robots=reads)
+                self.saw(message, seen)
                 now = self.by.clock()
             claimed_id = None if seen.claim is None else seen.claim.fetch_id
             dead_letter = self.invocation.dead_letters
@@ -157,19 +173,39 @@ class _Taken:
         """Begin an attempt, or, if its turn at the host is to come, let it wait."""
         if not self.invocation.has_time:
             return Left()  # AWS is slow, which must use up no more deliveries than an outage
+        verdict = Allowed() if self.permits is None else self.permits.verdict(message.host_key, beginning, now=now)
+        match verdict:
+            case Forbidden(error):
+                return self._fail(beginning, error)
+            case Unreadable(failure):
+                return self._begin_now(None, beginning, message, failure)
+            case Asked() if message.copies >= MOST_COPIES or now > self.turns.latest(beginning.submitted_at):
+                return self._fail(beginning, self.turns.silent())
+            case Asked():
+                return Later(now + ROBOTS_PAUSE)
         try:
             turn = self._turn(beginning, message)
         except HostBusy:
-            return self._too_busy(beginning, message, now)
+            known = isinstance(verdict, Allowed)
+            return self._fail(beginning, self.turns.busy(message.host_key) if known else self.turns.silent())
         if turn is not None and turn.at > now + IN_WORKER:
             return self._wait_for(turn, beginning, now)
         if not self.by.slots.take(message.host, wait_seconds=SLOT_SECONDS):
             self.turns.crowded(message.host_key)
             return None
         try:
+            if isinstance(verdict, Unknown) and self.permits is not None:
+                return self._ask(self.permits, verdict, message, turn)
             return self._begin_now(turn, beginning, message)
         finally:
             self.by.slots.give_back(message.host)
+
+    def _ask(self, permits: Permits, unknown: Unknown, message: FetchMessage, turn: Turn | None) -> End | None:
+        """Ask for the robots.txt in the turn of the URL, which needs another one; then the loop looks again."""
+        self._sleep_until(0 if turn is None else turn.at)
+        permits.ask(message.host_key, unknown.target)
+        self.turns.spend(message.host_key, turn)
+        return None if self.invocation.has_time else Later(self.by.clock())
 
     def _turn(self, beginning: decide.Start | decide.Resume, message: FetchMessage) -> Turn | None:
         """The turn that it has or takes; None if the host has no line. Raises HostBusy."""
@@ -194,7 +230,11 @@ class _Taken:
         return Later(turn.at)
 
     def _begin_now(
-        self, turn: Turn | None, beginning: decide.Start | decide.Resume, message: FetchMessage
+        self,
+        turn: Turn | None,
+        beginning: decide.Start | decide.Resume,
+        message: FetchMessage,
+        unreadable: Failure | None = None,
     ) -> End | None:
         table = self.by.table
         match beginning:
@@ -202,12 +242,10 @@ class _Taken:
                 made = table.start(beginning, now=self.by.clock())
                 attempt = Attempt.first(job, message.host_key, 0 if turn is None else turn.at)
             case decide.Resume(fetch):
-                early = max(fetch.lease_until, 0 if turn is None else turn.at) - self.by.clock()
-                if early > 0:
-                    self.by.sleep(early / 1000)
+                self._sleep_until(max(fetch.lease_until, 0 if turn is None else turn.at))
                 made = table.resume(fetch, now=self.by.clock())
                 attempt = Attempt.next(fetch, message.host_key)
-        return self.by.attempts.carry_out(attempt, self.invocation, self.turns) if made else None
+        return self.by.attempts.carry_out(attempt, self.invocation, self.turns, unreadable) if made else None
 
     def _carry_out_begun(self, attempt: Attempt, message: FetchMessage) -> End:
         try:
@@ -215,14 +253,20 @@ class _Taken:
         finally:
             self.by.slots.give_back(message.host)
 
-    def _too_busy(self, beginning: decide.Start | decide.Resume, message: FetchMessage, now: int) -> End | None:
-        error = self.turns.busy(message.host_key)
+    def _fail(self, beginning: decide.Start | decide.Resume, error: FetchError) -> End | None:
+        """End it instead of beginning."""
         match beginning:
             case decide.Start(job):
-                made = self.by.table.fail_unstarted(job, error, now=now)
+                made = self.by.table.fail_unstarted(job, error, now=self.by.clock())
             case decide.Resume(fetch):
-                made = self.by.table.give_up(fetch, error, now=now)
+                self._sleep_until(fetch.lease_until)
+                made = self.by.table.give_up(fetch, error, now=self.by.clock())
         return self._failed(error, 0) if made else None
+
+    def _sleep_until(self, at: int) -> None:
+        early = at - self.by.clock()
+        if early > 0:
+            self.by.sleep(early / 1000)
 
     def _joined(self, fetch_id: str) -> End:
         self.by.metrics.add(Metric.REUSED)
@@ -233,6 +277,8 @@ class _Taken:
         self.by.metrics.add(Metric.FAILED, error_type=error.type)
         if error.type is ErrorType.HOST_BUSY:
             log.warning("a host is too busy", extra={"error_type": str(error.type)})
+        elif error.type is ErrorType.ROBOTS:
+            log.info("a robots.txt does not allow a fetch", extra={"error_type": str(error.type)})
         else:
             log.error(
                 "fetch given up" if attempts else "job failed before its first attempt", extra={"attempt": attempts}
@@ -240,8 +286,8 @@ class _Taken:
         return Done()
 
     def _look(self, message: FetchMessage) -> decide.Seen:
-        (seen,) = self.by.table.seen([message], now=self.by.clock())
-        self.turns.saw(message.host_key, seen.pace)
+        (seen,) = self.by.table.seen([message], now=self.by.clock(), robots=self.permits is not None)
+        self.saw(message, seen)
         return seen
 
 

@@ -229,7 +229,7 @@ class Fetcher:
         try:
             return headers.location_of(answer.raw.headers.getlist("Location"))
         except ValueError as error:
-            raise Stopped(failures.invalid_response("the site did not redirect to a single valid URL")) from error
+            raise Stopped(failures.invalid_redirect()) from error
 
     def _diagnosed(self, error: BaseException, exchange: Exchange) -> Failure:
         return diagnosed(

@@ -41,3 +41,10 @@ class Failure:
     retry_after: float | None = None  # seconds, from the site's Retry-After header
     refused: bool = False  # the host wants to be asked later, or more slowly
     overloaded: bool = False  # the host took too long, or failed: it may be asked too fast
+
+
+class Fetches(Protocol):
+    """Fetches a URL's bytes into a sink."""
+
+    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+        """One attempt at the URL."""

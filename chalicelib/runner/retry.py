@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chalicelib.jobs.pace import COOLING
 from chalicelib.runner.outcome import Failure
 
+_DAY = 86400  # seconds
 _MAX_DOUBLINGS = 30  # any cap is reached by then, and a float would overflow eventually
 
 
@@ -19,6 +21,11 @@ class RetryPolicy:
     backoff_seconds: float
     backoff_cap_seconds: float
     visibility_seconds: float  # after which a message comes back by itself
+
+
+def cooling(refusal: Failure) -> int:
+    """For how many milliseconds a host that refused asks not to be asked at all."""
+    return COOLING if refusal.retry_after is None else int(min(refusal.retry_after, _DAY) * 1000)
 
 
 def delay(

@@ -13,6 +13,7 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.pace import Turn
 from chalicelib.runner.attempt import Attempt
 from chalicelib.runner.invocation import Delivery, Invocation
+from chalicelib.runner.robots import Allowed, Permits
 from chalicelib.runner.slots import Slots
 from chalicelib.runner.turns import IN_WORKER, HostBusy, Turns
 from chalicelib.storage.queue import FetchMessage
@@ -32,6 +33,7 @@ class Together:
     invocation: Invocation
     clock: Callable[[], int]
     first: dict[FetchMessage, decide.Seen]  # the first look
+    permits: Permits | None = None  # None: robots.txt is not read
     started: dict[Delivery, Attempt] = field(default_factory=dict)  # each has a slot of its host
     copied: set[Delivery] = field(default_factory=set)  # whose copies were sent
     paced: int = 0  # how many got a place in a line
@@ -52,6 +54,8 @@ class Together:
             match decide.decide(self.first[message], now=now, rules=self.table.rules):
                 case decide.Start() as start if start in starting.values():
                     pass  # the message came twice
+                case decide.Start() as start if not self._allowed(message, start, now):
+                    pass  # it goes alone
                 case decide.Start(job) if job.url_key in {other.job.url_key for other in starting.values()}:
                     repeats.append(message)
                 case decide.Start() as start:
@@ -64,6 +68,15 @@ class Together:
             with suppress(Unavailable):
                 waiting |= self._start(starting, repeats, messages, now)
         self._send_copies(waiting, now)
+
+    def _allowed(self, message: FetchMessage, start: decide.Start, now: int) -> bool:
+        """True if it is known that the site's robots.txt allows the URL."""
+        if self.permits is None:
+            return True
+        try:
+            return isinstance(self.permits.verdict(message.host_key, start, now=now), Allowed)
+        except Unavailable:
+            return False
 
     def _look_at_claims(self, now: int) -> None:
         """Read the fetches of claims past their window, on which the first decision depends, in one request."""

@@ -30,6 +30,7 @@ class Turns:
         self._clock = clock
         self._paces: dict[str, Pace | None] = {}
         self._wishes: dict[str, Wish] = {}
+        self._spent: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()
         self._troubles: Counter[str] = Counter()
@@ -39,9 +40,8 @@ class Turns:
         self._paces[host_key] = seen
 
     def wished(self, host_key: str, wish: Wish) -> None:
-        """Remember what the host asks for; of several wishes, that of the longest interval."""
-        if wish.interval > self._wish(host_key).interval:
-            self._wishes[host_key] = wish
+        """Remember what the host asks for."""
+        self._wishes[host_key] = wish
 
     def has_line(self, host_key: str) -> bool:
         """True if who wants to ask the host must have a turn."""
@@ -55,8 +55,15 @@ class Turns:
         # What was due when the host was slowed is not behind those who were not.
         if place is None or standing is None or not standing.first_place <= place < standing.next_place:
             return None
+        if (host_key, place) in self._spent:
+            return None
         at = pace.due(standing, place)
         return None if at < self._clock() - _MISSED_AFTER else Turn(place, at)
+
+    def spend(self, host_key: str, turn: Turn | None) -> None:
+        """Note that the host was asked in this turn: who had it needs another one to ask again."""
+        if turn is not None:
+            self._spent.add((host_key, turn.place))
 
     def take(self, host_key: str, count: int = 1) -> list[Turn]:
         """Take places in the line. Raises HostBusy, and Unavailable."""
@@ -100,6 +107,14 @@ class Turns:
             type=ErrorType.HOST_BUSY,
             detail=f"the host is asked once every {interval / 1000:.3g} s, and so many are waiting for it that this "
             f"one's turn would not have come within {rules.wait / _HOUR:g} hours; submit the URL again later",
+        )
+
+    def silent(self) -> FetchError:
+        """Why a job fails whose site's robots.txt was not to be had in time."""
+        return FetchError(
+            type=ErrorType.HOST_BUSY,
+            detail="nothing of the site may be fetched before its robots.txt is read, and the host did not give it out "
+            f"within {self._lines.rules.wait / _HOUR:g} hours; submit the URL again later",
         )
 
     def latest(self, submitted_at: int) -> int:

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 from chalicelib.jobs.access import Counted, Span, Token, Usage
 from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError, Job, Mark, Result, Status
 from chalicelib.jobs.pace import Pace
+from chalicelib.jobs.robots import Found, RobotsFile
 
 VERSION = 1  # of the format of items, in their member `v`
 
 Item = dict[str, Any]
-Entity = Job | Mark | Fetch | Claim | Batch | Token | Pace
+Entity = Job | Mark | Fetch | Claim | Batch | Token | Pace | RobotsFile
 E = TypeVar("E", bound=Entity)
 
 # What an item's key begins with, and the member of the entity that follows.
@@ -26,6 +27,7 @@ _KEYS: dict[type[Any], tuple[str, str]] = {
     Batch: ("BATCH#", "id"),
     Token: ("TOKEN#", "id"),
     Pace: ("HOST#", "host_key"),
+    RobotsFile: ("ROBOTS#", "key"),
 }
 _PARTS = (Result, FetchError)  # entities that are members of others
 
@@ -53,6 +55,11 @@ def batch_key(batch_id: str) -> str:
 def host_key(key: str) -> str:
     """The partition key of a host's pace."""
     return f"HOST#{key}"
+
+
+def robots_key(key: str) -> str:
+    """The partition key of what is known of an origin's robots.txt."""
+    return f"ROBOTS#{key}"
 
 
 def token_key(token_id: str) -> str:
@@ -151,6 +158,11 @@ def as_pace(item: Item) -> Pace:
     return _read(Pace, item)
 
 
+def as_robots(item: Item) -> RobotsFile:
+    """What an item knows of a robots.txt."""
+    return _read(RobotsFile, item)
+
+
 def as_token(item: Item) -> Token:
     """The token of an item."""
     return _read(Token, item)
@@ -189,6 +201,7 @@ def _error_type(name: str) -> ErrorType:
 # How to read a member that is stored as something else, whatever entity it belongs to.
 _READERS: dict[str, Callable[[Any], object]] = {
     "status": Status,
+    "found": Found,
     "type": _error_type,
     "result": functools.partial(_build, Result),
     "error": functools.partial(_build, FetchError),

@@ -13,6 +13,7 @@ from chalicelib.jobs.decide import Join, Rules, Seen, Start, is_over
 from chalicelib.jobs.entities import Batch, Fetch, FetchError, Job, Mark, Result
 from chalicelib.jobs.leave import Departure
 from chalicelib.jobs.pace import Turn
+from chalicelib.jobs.robots import keys_of
 from chalicelib.storage import items, protocol, protocol_delete
 from chalicelib.storage.calls import Parallel, Patience, serial
 from chalicelib.storage.expressions import TRANSACTION_LIMIT, Write
@@ -82,13 +83,14 @@ class Table:
         fetches = (_fetch(item, now) for item in found.values())
         return {fetch.id: fetch for fetch in fetches if fetch is not None}
 
-    def seen(self, messages: Sequence[FetchMessage], *, now: int) -> list[Seen]:
+    def seen(self, messages: Sequence[FetchMessage], *, now: int, robots: bool = False) -> list[Seen]:
         """What the runner needs for its first decision, for each message: one request.
 
         A fetch is read only for copies, which have one. Another job that has one is linked, or a mark by now, and that
-        requires another look.
+        requires another look. `robots` asks for what is known of the robots.txt of their hosts.
         """
-        found = self._rows.read(key for message in messages for key in [*_keys(message), *_own_key_of_copy(message)])
+        own = [items.fetch_key(message.job_id) for message in messages if message.copies]
+        found = self._rows.read([*(key for message in messages for key in _keys(message, robots)), *own])
         return [self._seen(found, message, now) for message in messages]
 
     def with_claimed(self, seen: Sequence[Seen], *, now: int) -> list[Seen]:
@@ -102,10 +104,10 @@ class Table:
             for each in seen
         ]
 
-    def seen_again(self, message: FetchMessage, claimed_id: str | None, *, now: int) -> Seen:
+    def seen_again(self, message: FetchMessage, claimed_id: str | None, *, now: int, robots: bool = False) -> Seen:
         """What the runner needs for a later decision: also the own fetch, and the fetch that the claim named before."""
         claimed_key = [] if claimed_id is None else [items.fetch_key(claimed_id)]
-        found = self._rows.read([*_keys(message), items.fetch_key(message.job_id), *claimed_key])
+        found = self._rows.read([*_keys(message, robots), items.fetch_key(message.job_id), *claimed_key])
         claimed = [_fetch(found[key], now) for key in claimed_key if key in found]
         seen = self._seen(found, message, now)
         return replace(seen, claimed=claimed[0] if claimed else None, claimed_id=claimed_id)
@@ -122,6 +124,7 @@ class Table:
             claim=None if claim_item is None else items.as_claim(claim_item),
             own=None if own_item is None else _fetch(own_item, now),
             pace=None if pace_item is None else items.as_pace(pace_item),
+            robots=tuple(items.as_robots(found[key]) for key in _robots_keys(message) if key in found),
         )
 
     # Submitting
@@ -275,13 +278,16 @@ def _packed(plans: Iterable[_Plan], *, limit: int) -> Iterator[list[_Plan]]:
         yield group
 
 
-def _keys(message: FetchMessage) -> list[str]:
+def _keys(message: FetchMessage, robots: bool) -> list[str]:
     of_host = [items.host_key(message.host_key)] if message.host_key else []
-    return [items.job_key(message.job_id), items.claim_key(message.url_key), *of_host]
+    of_robots = _robots_keys(message) if message.host_key and robots else []
+    return [items.job_key(message.job_id), items.claim_key(message.url_key), *of_host, *of_robots]
 
 
-def _own_key_of_copy(message: FetchMessage) -> list[str]:
-    return [items.fetch_key(message.job_id)] if message.copies else []
+def _robots_keys(message: FetchMessage) -> list[str]:
+    return [
+        items.robots_key(key) for key in keys_of(message.host_key)
+    ]  # the scheme is in the job, which is not read yet
 
 
 def _is_anothers(item: items.Item, tenant: str | None) -> bool:

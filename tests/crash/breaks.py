@@ -33,6 +33,9 @@ SUBMIT_BATCH = "chalicelib/service/submit_batch.py"
 TABLE = "chalicelib/storage/table.py"
 TERMS = "chalicelib/storage/terms.py"
 LINES = "chalicelib/storage/lines.py"
+ROBOTS_FILES = "chalicelib/storage/robots.py"
+ROBOTS = "chalicelib/runner/robots.py"
+ROBOTS_TEXT = "chalicelib/jobs/robots.py"
 INVOCATION = "chalicelib/runner/invocation.py"
 TOGETHER = "chalicelib/runner/together.py"
 TURNS = "chalicelib/runner/turns.py"
@@ -50,6 +53,9 @@ SUITES = [
     "tests/crash/test_lines.py",
     "tests/jobs/test_pace.py",
     "tests/runner/test_pace.py",
+    "tests/jobs/test_robots.py",
+    "tests/storage/test_robots.py",
+    "tests/runner/test_robots.py",
     "tests/test_faults.py",
     "tests/crash/test_model.py",
     "tests/crash/test_crash_points.py",
@@ -183,6 +189,26 @@ BY_HAND = [
     Break("a full line keeps its interval", LINES, "            if line != standing:\n", "            if line != standing and taken:\n"),
     Break("a changed interval forgets who was asked last", PACE, "due(old, reached - 1) + math.ceil(interval))", "now)"),
     Break("a changed interval pushes the line ahead", PACE, "    if reached > old.first_place:\n        first_at = max(due(old, reached), due(old, reached - 1) + math.ceil(interval))\n", "    first_at = now + math.ceil(interval)\n"),
+    Break("a robots.txt is asked for while another asks", ROBOTS_FILES, 'f"({all_of(FILE_OVER, NOBODY_ASKS)})"', "FILE_OVER"),
+    Break("a robots.txt is asked for while it stands", ROBOTS_FILES, 'f"({all_of(FILE_OVER, NOBODY_ASKS)})"', "NOBODY_ASKS"),
+    Break("what is forbidden is fetched", ROBOTS, "        return Forbidden(_forbidden(target))\n", "        return Allowed()\n"),
+    Break("what is not known is allowed", ROBOTS, "            return Unknown(target)\n", "            return Allowed()\n"),
+    Break("who asks is not waited for", ROBOTS, "        if now >= file.valid_until:\n            return Asked()\n", "        if now >= file.valid_until:\n            return Allowed()\n"),
+    Break("an older failure ends a later attempt", ROBOTS, " if file.fetched_at >= since else Asked()", ""),
+    Break("a host that refuses its robots.txt allows all", ROBOTS, "            if _is_refusal(outcome):\n", "            if False:\n"),
+    Break("a host that refuses its robots.txt is not slowed", ROBOTS, "                self._turns.refused(host_key, sent_at=now, cooling=cooling(outcome))\n", ""),
+    Break("who was refused a robots.txt keeps the lease", ROBOTS, "                robots.files.give_up(key, mine=mine)\n", ""),
+    Break("a site that cannot be reached allows all", ROBOTS, "failed = isinstance(outcome, Failure) and not _is_unavailable(outcome)", "failed = False"),
+    Break("a redirect that cannot be followed fails", ROBOTS, "        or failure in unfollowed\n", ""),
+    Break("robots.txt is asked for together", TOGETHER, "                case decide.Start() as start if not self._allowed(message, start, now):\n                    pass  # it goes alone\n", ""),
+    Break("a robots.txt has no end", ROBOTS, "            self.cut = True\n            raise _Enough\n", "            self.cut = True\n"),
+    Break("half a rule counts", ROBOTS, "return whole_lines(bytes(self._data[:MOST_BYTES])) if self.cut else bytes(self._data)", "return bytes(self._data[:MOST_BYTES])"),
+    Break("all who ask have one place for the text", ROBOTS, "key = text_key(file.key, mine)", "key = text_key(file.key, 0)"),
+    Break("a robots.txt costs no turn", LOOP, "        self.turns.spend(message.host_key, turn)\n", ""),
+    Break("a robots.txt is not counted as a request", ROBOTS_TEXT, "return Wish(delay, last + delay if delay else 0)", "return Wish(delay)"),
+    Break("a line learns its interval from those who come", ROBOTS, "            self._turns.lay(host_key)\n", ""),
+    Break("a beginning of our name is ours", ROBOTS_TEXT, '"\\n".join(map(_for_us, decoded.splitlines()))', "decoded"),
+    Break("dead letters read robots.txt", LOOP, "reads = self.robots is not None and not invocation.dead_letters", "reads = self.robots is not None"),
     Break("items are swept with the job", TERMS, "(submitted_at + self.rules.retention + self.rules.sharing)", "(submitted_at + self.rules.sharing)"),
     Break(
         "the message is sent before the row is put",
@@ -255,10 +281,10 @@ def by_clause() -> Iterator[Break]:
     """Each clause of each condition, dropped: from an AND it becomes always true, from an OR never."""
     clauses = {
         clause
-        for path in (PROTOCOL, LINES)
+        for path in (PROTOCOL, LINES, ROBOTS_FILES)
         for clause in re.findall(r"^([A-Z_]+) = \"", (ROOT / path).read_text(), re.MULTILINE)
     }
-    for path in (PROTOCOL, DELETING, LINES):
+    for path in (PROTOCOL, DELETING, LINES, ROBOTS_FILES):
         yield from _of_module(path, clauses)
 
 
@@ -282,7 +308,7 @@ def _of_module(path: str, clauses: set[str]) -> Iterator[Break]:
                 name = f"{function.name}: without {clause}"
                 broken = re.sub(rf"\b{clause}\b", dropped, body)
                 yield Break(name, path, body, broken, REDUNDANT.get(name, ""))
-        if " any_of(" in body and alternatives:
+        if " any_of(" in body and "CLAIM_FREE," in body and alternatives:
             name = f"{function.name}: any claim may be replaced"
             yield Break(name, path, body, body.replace("CLAIM_FREE,", f"{ALWAYS},"))
 

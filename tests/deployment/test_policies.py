@@ -121,9 +121,10 @@ class Recorder:
             variable = next(named[params[name]] for name in ("TableName", "QueueUrl", "Bucket") if name in params)
         keys = [params["Key"]] if "Bucket" in params and "Key" in params else []
         keys += [entry["Key"] for entry in params.get("Delete", {}).get("Objects", [])]
-        assert all(key.startswith("results/") for key in keys)
+        (prefix,) = {key.partition("/")[0] for key in keys} or {"results"}
+        assert prefix in ("results", "robots")
         names = {"TABLE_NAME": "Table", "QUEUE_URL": "JobsQueue", "DEAD_LETTER_QUEUE_URL": "DeadLetterQueue"}
-        return names.get(variable, "ResultsBucket/results/*")
+        return names.get(variable, f"ResultsBucket/{prefix}/*")
 
 
 @pytest.fixture
@@ -205,6 +206,17 @@ def use_everything(w: World, recorder: Recorder) -> None:
     with runner():
         w.run_until_done()
 
+    # With ROBOTS=1: by a process that asks for a robots.txt, and whose page waits; by one that finds it in the bucket.
+    w.settings = replace(w.settings, robots=1)
+    w.site = Site(answers={f"{URL}asks": [failure(429, retryable=True, retry_after=1), b"x"]})
+    for name in ("asks", "reads"):
+        w.wire()
+        with api():
+            w.submit(f"{URL}{name}")
+        with runner():
+            w.run_until_done()
+    w.settings = w.given
+
     # Deletes: of a job that is queued, of one that shares, of the last one, of a batch.
     with api():
         queued = w.submit(f"{URL}queued")
@@ -258,8 +270,9 @@ def test_no_policy_has_a_star(name: str) -> None:
         assert statement["Effect"] == "Allow"
         assert set(statement) - {"Condition"} == {"Sid", "Effect", "Action", "Resource"}
         assert "*" not in "".join(statement["Action"])
-        assert resource_of(statement["Resource"]).replace("ResultsBucket/results/*", "") in {
-            "",
+        assert resource_of(statement["Resource"]) in {
+            "ResultsBucket/results/*",
+            "ResultsBucket/robots/*",
             "Table",
             "JobsQueue",
             "DeadLetterQueue",
@@ -272,11 +285,12 @@ def test_no_policy_has_a_star(name: str) -> None:
 
 def test_who_may_not_do_what() -> None:
     """The API writes no result; no runner deletes a job; the dead letters' runner sends no message, removes results,
-    and neither reads nor writes one."""
+    and neither reads nor writes one; the job runner reads robots.txt files, and no result."""
     actions = {name: {action for action, _ in allowed(name)} for name in EXPLAINED}
     assert "s3:PutObject" not in actions["api"]
     for name in ("runner", "dead-letters"):
-        assert not actions[name] & {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "s3:GetObject"}
+        assert not actions[name] & {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+        assert ("s3:GetObject", "ResultsBucket/results/*") not in allowed(name)
     assert "sqs:SendMessage" not in actions["dead-letters"]
     assert [action for action in actions["dead-letters"] if action.startswith("s3:")] == ["s3:DeleteObject"]
 
@@ -295,8 +309,8 @@ def keys(name: str, action: str) -> set[str]:
 def test_no_function_makes_a_token() -> None:
     """The API reads tokens and writes none; no runner sees a token, a quota or a batch."""
     jobs = {"JOB#*", "FETCH#*", "URL#*", "HOST#*"}
-    for name in ("runner", "dead-letters"):
-        assert keys(name, "dynamodb:PutItem") == keys(name, "dynamodb:BatchGetItem") == jobs
+    for name, more in (("runner", {"ROBOTS#*"}), ("dead-letters", set[str]())):
+        assert keys(name, "dynamodb:PutItem") == keys(name, "dynamodb:BatchGetItem") == jobs | more
     assert keys("api", "dynamodb:PutItem") == jobs | {"BATCH#*", "QUOTA#*"}
     assert keys("api", "dynamodb:GetItem") == keys("api", "dynamodb:PutItem") | {"TOKEN#*"}
     for name in EXPLAINED:

@@ -142,7 +142,7 @@ def test_a_line_whose_interval_is_changed(old: int, new: int, passed: int) -> No
     after = laid(before, KEY, now=now, wish=Wish(new), rules=RULES)
     assert (after.least_us, after.next_place) == (new * 1000, max(before.next_place, after.first_place))
     times = [due(before, place) if place < after.first_place else due(after, place) for place in range(20)]
-    assert all(at < now for at in times[: after.first_place])
+    assert all(at <= now for at in times[: after.first_place])
     assert all(at >= now for at in times[after.first_place :])
     assert all(later - earlier >= new for earlier, later in itertools.pairwise(times[max(0, after.first_place - 1) :]))
 
