@@ -121,7 +121,7 @@ class Seen:
 
     @property
     def lost(self) -> int:
-        """Jobs without an end, though their messages went round no more."""
+        """Jobs without an end, whose messages went round no more."""
         return 0 if self.stuck else self.case.urls - self.ended.total()
 
     @property
@@ -474,8 +474,8 @@ def _table(ran: Sequence[Seen]) -> Table:
             f"- {deployed('MaximumConcurrency')} invocations of {deployed('BatchSize')} messages at once.",
             f"- Assumed: a page takes {ANSWER / 1000:g} s, a call to AWS {CALL:g} ms;",
             f"  a message comes up to {MOST_LATE / 1000:g} s late.",
-            f"- stuck: {STUCK // MINUTE} minutes passed without a request to the host, while messages went round; then",
-            "  the simulation was ended.",
+            f"- stuck: not ended when {STUCK // MINUTE} minutes had passed without a request to the host, though",
+            "  messages went round; then the simulation was ended.",
             "- over ideal: the time until the last one came through, over URLs / rate.",
             "- $/million: running them; submission and storage are the same for all.",
             f"- others: URLs of other hosts, one every {OTHERS_EVERY / 1000:g} s; from submission to request.",
