@@ -263,7 +263,7 @@ class Simulation:
         starting = [job for job in jobs if not job.begun]
         for job in jobs:
             turn = of.turns.kept(job.host_key, job.place) if job.begun else None
-            if turn is not None and turn.at > now + IN_WORKER:
+            if turn is not None and now + IN_WORKER < turn.at <= of.turns.latest(job.submitted_at):
                 waiting[job] = turn.at
             else:
                 left[job] = None
@@ -321,9 +321,13 @@ class Simulation:
     def _begin_alone(self, job: Job, of: _Invocation) -> Process[bool]:
         """False if it has to look again."""
         now = self._time.now()
-        turn: Turn | None = None
-        if of.turns.has_line(job.host_key):
-            turn = of.turns.kept(job.host_key, job.place)
+        turn = of.turns.kept(job.host_key, job.place) if job.begun else None
+        in_time = turn is not None and turn.at <= of.turns.latest(job.submitted_at)
+        if job.until > now + IN_WORKER and not in_time:
+            self._copied({job: job.until})
+            yield CALL
+            return True
+        if turn is not None or of.turns.has_line(job.host_key):
             try:
                 if turn is None:
                     (turn,) = of.turns.take(job.host_key)

@@ -12,6 +12,15 @@ from chalicelib.runner.outcome import Failure
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
+WORKER_LOST = FetchError(
+    type=ErrorType.WORKER_LOST,
+    detail="every attempt was cut short on our side before the site's answer was stored; submit the URL again",
+)
+NEVER_STARTED = FetchError(
+    type=ErrorType.WORKER_LOST,
+    detail="no attempt could be started because of an error on our side; submit the URL again",
+)
+
 # What a sentence calls the host that a request goes to.
 SUBMITTED_HOST = "this host"
 REDIRECT_HOST = "the host that a redirect led to"

@@ -16,6 +16,7 @@ from chalicelib.jobs.pace import Turn
 from chalicelib.metrics import Metric, Metrics
 from chalicelib.runner.attempt import Attempt, Attempts
 from chalicelib.runner.ends import Done, End, Later, Left
+from chalicelib.runner.failures import NEVER_STARTED, WORKER_LOST
 from chalicelib.runner.invocation import Delivery, Invocation
 from chalicelib.runner.outcome import Failure
 from chalicelib.runner.robots import Allowed, Asked, Forbidden, Permits, Robots, Unknown, Unreadable
@@ -30,16 +31,7 @@ from chalicelib.storage.table import Table
 ROUNDS = 5  # two are enough for correctness; more only save a redelivery in a race
 MOST_COPIES = 1000  # of a message that waits for its host; far more than the longest wait needs
 ROBOTS_PAUSE = 2000  # ms; for another worker that asks for a robots.txt
-SLOT_SECONDS = 1.0  # for another request of this process at the same host to end
-
-WORKER_LOST = FetchError(
-    type=ErrorType.WORKER_LOST,
-    detail="every attempt was cut short on our side before the site's answer was stored; submit the URL again",
-)
-NEVER_STARTED = FetchError(
-    type=ErrorType.WORKER_LOST,
-    detail="no attempt could be started because of an error on our side; submit the URL again",
-)
+SLOT_SECONDS = 3.0  # for another request of this process at the same host to end
 
 log = logging.getLogger("fetch_queue.runner")
 
@@ -83,13 +75,15 @@ class FetchMessages:
             together.begin({delivery: _message_of(delivery) for delivery in deliveries})
             if together.paced:
                 self.metrics.add(Metric.PACED, together.paced)
-        return replace(taken, first=first, together=together)
+        redelivered = frozenset(_message_of(delivery) for delivery in deliveries if delivery.count > 1)
+        return replace(taken, first=first, together=together, redelivered=redelivered)
 
     def take_each(self, invocation: Invocation) -> _Taken:
         """Nothing is read or started together."""
         turns = Turns(self.lines, self.clock)
         reads = self.robots is not None and not invocation.dead_letters
-        return _Taken(self, invocation, turns, Permits(self.robots, turns) if self.robots and reads else None, {}, None)
+        permits = Permits(self.robots, turns) if self.robots and reads else None
+        return _Taken(self, invocation, turns, permits, {}, None, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +96,7 @@ class _Taken:
     permits: Permits | None  # None: robots.txt is not read
     first: dict[FetchMessage, decide.Seen]  # the first look
     together: Together | None
+    redelivered: frozenset[FetchMessage]  # messages that were delivered before
 
     def saw(self, message: FetchMessage, seen: decide.Seen) -> None:
         """Remember what was read of the message's host."""
@@ -155,8 +150,9 @@ class _Taken:
             case decide.LookAgain() | decide.LookAtClaim():
                 return None
             case decide.Wait(until, Fetch() as waiting) if not self.invocation.dead_letters:
-                turn = self.turns.kept(message.host_key, waiting.place)
-                at = max(until, 0 if turn is None else turn.at)
+                turn = self._kept(message, waiting)
+                in_time = turn is not None and turn.at <= self.turns.latest(waiting.submitted_at)
+                at = max(until, turn.at) if turn is not None and in_time else until
                 return Later(at) if at > now + IN_WORKER else self._begin(decide.Resume(waiting), message, now)
             case decide.Wait(until):
                 return Left(until)
@@ -209,13 +205,17 @@ class _Taken:
 
     def _turn(self, beginning: decide.Start | decide.Resume, message: FetchMessage) -> Turn | None:
         """The turn that it has or takes; None if the host has no line. Raises HostBusy."""
-        if not self.turns.has_line(message.host_key):
+        turn = self._kept(message, beginning.fetch) if isinstance(beginning, decide.Resume) else None
+        if turn is None and not self.turns.has_line(message.host_key):
             return None
-        place = beginning.fetch.place if isinstance(beginning, decide.Resume) else None
-        turn = self.turns.kept(message.host_key, place) or self.turns.take(message.host_key)[0]
+        turn = turn or self.turns.take(message.host_key)[0]
         if turn.at > self.turns.latest(beginning.submitted_at) or message.copies >= MOST_COPIES:
             raise HostBusy(message.host_key)
         return turn
+
+    def _kept(self, message: FetchMessage, fetch: Fetch) -> Turn | None:
+        """The turn of the place that the fetch has; None if it has none, or has lost it."""
+        return self.turns.kept(message.host_key, fetch.place, redelivered=message in self.redelivered)
 
     def _wait_for(self, turn: Turn, beginning: decide.Start | decide.Resume, now: int) -> End | None:
         table = self.by.table

@@ -61,13 +61,13 @@ class Together:
                 case decide.Start() as start:
                     starting[delivery] = start
                 case decide.Wait(_, Fetch() as fetch) | decide.Resume(fetch):
-                    turn = self.turns.kept(message.host_key, fetch.place)
-                    if turn is not None and turn.at > now + IN_WORKER:
+                    turn = self.turns.kept(message.host_key, fetch.place, redelivered=delivery.count > 1)
+                    if turn is not None and now + IN_WORKER < turn.at <= self.turns.latest(fetch.submitted_at):
                         waiting[delivery] = turn.at
         if len(starting) + len(repeats) >= 2 and self.invocation.has_time:
             with suppress(Unavailable):
                 waiting |= self._start(starting, repeats, messages, now)
-        self._send_copies(waiting, now)
+        self._send_copies(waiting)
 
     def _allowed(self, message: FetchMessage, start: decide.Start, now: int) -> bool:
         """True if it is known that the site's robots.txt allows the URL."""
@@ -160,8 +160,8 @@ class Together:
             if message.url_key in claims:
                 self.first[message] = replace(self.first[message], claim=claims[message.url_key])
 
-    def _send_copies(self, waiting: Mapping[Delivery, int], now: int) -> None:
+    def _send_copies(self, waiting: Mapping[Delivery, int]) -> None:
         if waiting:
             with suppress(Unavailable):  # then each goes alone
-                self.invocation.send_copies(list(waiting.items()), now)
+                self.invocation.send_copies(list(waiting.items()), self.clock())
                 self.copied |= waiting.keys()

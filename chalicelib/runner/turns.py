@@ -14,7 +14,7 @@ from chalicelib.storage.lines import Lines
 
 _HOUR = 3_600_000  # ms
 IN_WORKER = 1000  # ms; who has to wait longer waits as a copy of its message
-_MISSED_AFTER = 2000  # ms; who comes later than that has lost its place, or all who are late would ask at once
+_LATE_AFTER = 2000  # ms; all who are later than that would ask at once
 _TROUBLES = 2  # that an invocation must have with a host, and with at least half of its attempts there
 
 
@@ -49,16 +49,26 @@ class Turns:
             return False
         return self._lines.rules.least(self._wish(host_key)) > 0 or self._pace(host_key) is not None
 
-    def kept(self, host_key: str, place: int | None) -> Turn | None:
-        """The turn of a place that was taken before; None if it is lost."""
-        standing = self._pace(host_key)
-        # What was due when the host was slowed is not behind those who were not.
-        if place is None or standing is None or not standing.first_place <= place < standing.next_place:
+    def kept(self, host_key: str, place: int | None, *, redelivered: bool = False) -> Turn | None:
+        """The turn of a place that was taken before; None if it is lost. Raises Unavailable.
+
+        Whom the queue brings late is not alone: everybody's turn is moved by as much. Otherwise a queue that is behind,
+        or a line that is faster than the workers, would cost all who come their places, again and again. A message that
+        is `redelivered` is late by itself, and has lost its place.
+        """
+        if place is None or (host_key, place) in self._spent:
             return None
-        if (host_key, place) in self._spent:
-            return None
-        at = pace.due(standing, place)
-        return None if at < self._clock() - _MISSED_AFTER else Turn(place, at)
+        while True:
+            standing = self._paces.get(host_key)  # not forgotten while somebody comes who stands in line
+            # What was due when the host was slowed is not behind those who were not.
+            if standing is None or not standing.first_place <= place < standing.next_place:
+                return None
+            at, now = pace.due(standing, place), self._clock()
+            if now - at <= _LATE_AFTER:
+                return Turn(place, at)
+            if redelivered:
+                return None
+            self._paces[host_key] = self._lines.move(standing, now - at, now=now)
 
     def spend(self, host_key: str, turn: Turn | None) -> None:
         """Note that the host was asked in this turn: who had it needs another one to ask again."""
@@ -127,6 +137,8 @@ class Turns:
         return turns
 
     def _slow(self, host_key: str, *, sent_at: int, cooling: int) -> None:
+        if host_key == "":
+            return  # of an older version's message: nobody knows whom it asked
         standing = self._paces.get(host_key)
         self._paces[host_key] = self._lines.slow(
             standing, host_key, sent_at=sent_at, now=self._clock(), cooling=cooling, wish=self._wish(host_key)

@@ -94,6 +94,18 @@ class Lines:
             standing = after
         raise Unavailable("a host's pace kept changing")
 
+    def move(self, standing: Pace, by: int, *, now: int) -> Pace | None:
+        """Let all who stand in line be due so many milliseconds later; returns the line as it then is.
+
+        It is moved once, however many see that it is late.
+        """
+        values = {":seen": standing.cool_until, ":least": standing.least_us}
+        values |= {":moved": standing.cool_until + by, ":sweep": self._sweep_at(now)}
+        change = "SET cool_until = :moved, sweep_at = :sweep"
+        key = items.host_key(standing.host_key)
+        _, after = self._change(standing.host_key, update(key, change, all_of(PACE_UNCHANGED), values))
+        return after
+
     def _going_on(self, line: Pace, count: int, now: int) -> Operation:
         """Take places behind the last one that was taken, or, if all of those are due by now, from now on."""
         due = pace.place_at(line, now)

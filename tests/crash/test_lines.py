@@ -91,6 +91,29 @@ def test_places_behind_a_line_that_is_over(s: Stage) -> None:
     in_every_order(s, make, check)
 
 
+def test_a_line_that_is_late_is_moved_once(s: Stage) -> None:
+    """Each of those who come late saw it as it was; another is taking a place meanwhile."""
+    turns: list[Turn] = []
+
+    def make() -> list[Operation]:
+        turns.clear()
+        seen = paced(s)
+        s.w.pass_time(MINUTE)
+
+        def move() -> None:
+            s.w.service.lines.move(seen, 30 * SECOND, now=s.w.now)
+
+        return [Operation("W1", move), Operation("W2", move), taking(s, "W3", seen, 1, turns)]
+
+    def check() -> None:
+        pace = standing(s)
+        assert pace is not None
+        assert pace.cool_until == s.w.now - MINUTE + 2 * SECOND + 30 * SECOND
+        assert pace.next_place == turns[0].place + 1
+
+    in_every_order(s, make, check)
+
+
 def test_a_wave_of_refusals_slows_a_host_once(s: Stage) -> None:
     """Each of them saw the host before the first refusal."""
 

@@ -11,7 +11,9 @@ import pytest
 
 from chalicelib.jobs.entities import ErrorType, FetchError
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.pace import NO_WISH, Turn
 from chalicelib.runner.outcome import Failure, Fetched, Sink
+from chalicelib.runner.turns import Turns
 from tests.world import DAY, HOUR, MINUTE, SECOND, Site, World, failure, world
 
 HOST = "https://example.com/"
@@ -282,6 +284,33 @@ def test_nobody_comes_back_in_a_herd(w: World) -> None:
     assert (len(site.taken), site.refused) == (80, refused)
     assert min(after) - begun >= 20 * SECOND
     assert sum(at < after[0] + SECOND for at in after) <= 3
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+def test_whom_the_queue_brings_late_keeps_the_place(w: World, redelivered: bool) -> None:
+    """All are late then, and move together. Who is late alone, after its worker died, takes another place."""
+    lines, key = w.service.lines, "local/example.com"
+    lines.slow(None, key, sent_at=w.now, now=w.now, cooling=0, wish=NO_WISH)
+    taker = Turns(lines, lambda: w.now)
+    first, second = taker.take(key, 2)
+    w.pass_time(30 * SECOND)
+    turns = Turns(lines, lambda: w.now)
+    turns.saw(key, lines.read([key])[key])
+    if redelivered:
+        assert turns.kept(key, first.place, redelivered=True) is None
+        assert lines.read([key])[key].cool_until < w.now - 20 * SECOND
+    else:
+        assert turns.kept(key, first.place) == Turn(first.place, w.now)
+        assert turns.kept(key, second.place) == Turn(second.place, w.now + second.at - first.at)
+
+
+def test_whoever_waits_too_long_fails_when_the_time_is_over() -> None:
+    """The host answers nobody any more, and each has a place that is due some day."""
+    with world(host_wait_hours=1) as w:
+        w.site.answers = {f"{HOST}{n}": [failure(429, retryable=True, retry_after=300)] for n in range(10)}
+        batch = w.submit_batch([f"{HOST}{n}" for n in range(10)])
+        run_for(w, 62 * MINUTE, step=15 * SECOND)
+        assert {job["error"]["type"] for job in batch_of(w, batch)["jobs"]} == {"host-busy"}
 
 
 def overloaded() -> Failure:
