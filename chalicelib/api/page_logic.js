@@ -356,7 +356,7 @@ export function explained({ type, http_status: status }) {
     "invalid-response": ["The site's answer cannot be understood", LATER],
     "host-busy": ["Too many URLs wait for this site", LATER],
     robots: [
-      "The site does not want programs here",
+      "The site does not want this page to be fetched",
       "Its robots.txt says so. Trying again will not help as long as that stays as it is.",
     ],
     "worker-lost": ["The fetch was lost on our side", "Trying again should help."],

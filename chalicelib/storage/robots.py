@@ -31,7 +31,8 @@ class RobotsFiles:
 
     def ask(self, key: str, *, until: int, now: int) -> bool:
         """Be the one who asks, until then; False if what was found still stands, or another asks."""
-        free = any_of(FILE_ABSENT, f"({all_of(FILE_OVER, NOBODY_ASKS)})")
+        over = all_of(FILE_OVER, NOBODY_ASKS)
+        free = any_of(FILE_ABSENT, f"({over})")
         values = {":now": now, ":until": until, ":nothing": 0, ":sweep": _sweep_at(now)}
         change = "SET asked_until = :until, valid_until = :nothing, sweep_at = :sweep"
         return self._rows.write([update(items.robots_key(key), change, free, values)])

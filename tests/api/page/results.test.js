@@ -145,7 +145,7 @@ test("each type of failure says what it means and what can be done", () => {
     "invalid-response": ["The site's answer cannot be understood", later],
     "host-busy": ["Too many URLs wait for this site", later],
     robots: [
-      "The site does not want programs here",
+      "The site does not want this page to be fetched",
       "Its robots.txt says so. Trying again will not help as long as that stays as it is.",
     ],
     "worker-lost": ["The fetch was lost on our side", "Trying again should help."],
