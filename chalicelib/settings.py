@@ -246,10 +246,7 @@ def _retention_rules(s: Settings) -> list[_Rule]:
             s.window_seconds <= s.retention_days * _DAY_SECONDS,
             "WINDOW_SECONDS must not exceed RETENTION_DAYS: an expired job's claim would still stand",
         ),
-        (
-            s.host_wait_hours * _HOUR_SECONDS <= s.retention_days * _DAY_SECONDS,
-            "HOST_WAIT_HOURS must not exceed RETENTION_DAYS: a job would expire while it waits",
-        ),
+        (s.host_wait_hours <= 24 * s.retention_days, "HOST_WAIT_HOURS must not exceed RETENTION_DAYS"),
         (
             s.retention_days <= s.queue_retention_days,
             "RETENTION_DAYS must not exceed QUEUE_RETENTION_DAYS: the queue would drop live jobs",

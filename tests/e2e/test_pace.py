@@ -14,7 +14,7 @@ PATIENCE = 240  # seconds; on any machine
 
 
 def test_a_list_of_a_slow_host(stack: Running, fresh: Fresh) -> None:
-    """It refuses most at first, with a Retry-After that makes no sense. Nothing fails, and another host is not delayed."""
+    """It refuses most at first, with a Retry-After that makes no sense. Nothing fails, and no other host is delayed."""
     with serving(4, "soon") as site:
         batch = stack.submit_batch(site.urls(24))
         until(lambda: stack.ask("GET", f"/batches/{batch['id']}").json["waiting_for_host"], PATIENCE)
