@@ -324,11 +324,21 @@ def test_no_time_is_left_after_it(w: World) -> None:
 
 
 def test_dead_letters_ask_for_nothing(w: World) -> None:
-    """They only bring jobs to an end."""
+    """They only bring jobs to an end; what is known of a robots.txt they may not even read."""
+    read: list[str] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        read.append(str(params))
+
     job_id = w.submit(PAGE)["id"]
     (message,) = w.receive()
     w.clients["sqs"].send_message(QueueUrl=w.names["DEAD_LETTER_QUEUE_URL"], MessageBody=message["body"])
+    events = w.clients["dynamodb"].meta.events
+    events.register("before-parameter-build.dynamodb.BatchGetItem", note, unique_id="note")
     w.deliver(w.receive_dead_letters(), dead_letters=True)
+    events.unregister("before-parameter-build.dynamodb.BatchGetItem", unique_id="note")
+    assert "JOB#" in read[0]
+    assert not any("ROBOTS#" in keys for keys in read)
     assert (w.job(job_id)["error"]["type"], w.site.requests.total()) == ("worker-lost", 0)
 
 
