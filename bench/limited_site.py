@@ -22,13 +22,12 @@ from statistics import median
 from typing import Any
 
 from bench.bucket import Bucket
+from bench.connection import Connection
 from bench.peers.client import ask, checked
 from bench.peers.processes import started
 from local_stack import lifeline, sockets
 
 WAVE_SECONDS = 1.5  # refusals that are further apart are of two waves: a host that refused is left alone for 2 s
-
-_HEAD_END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,28 +55,17 @@ class Told:
         return median(self.gaps)
 
 
-class Connection(asyncio.Protocol):
-    """One client."""
+class Client(Connection):
+    """One client of the site."""
 
     def __init__(self, bucket: Bucket, told: dict[str, list[float]], retry_after: str) -> None:
+        super().__init__()
         self._bucket = bucket
         self._told = told
         self._retry_after = retry_after
-        self._received = b""
-        self._transport: asyncio.Transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has come."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a TCP server hands out
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Answer each request that is whole; bodies are not expected."""
-        *heads, self._received = (self._received + data).split(_HEAD_END)
-        for head in heads:
-            self._answer(head.split(b" ", 2)[1].decode())
-
-    def _answer(self, path: str) -> None:
+    def asked(self, path: str) -> None:
+        """Answer a request for a path."""
         now = time.monotonic()
         if path == "/told":
             self._send("200 OK", json.dumps(self._told))
@@ -90,9 +78,8 @@ class Connection(asyncio.Protocol):
             self._send("429 Too Many Requests", "Not so fast.\n", wait)
 
     def _send(self, status: str, body: str, header: str = "") -> None:
-        if not self._transport.is_closing():
-            head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n{header}Content-Length: {len(body)}\r\n\r\n"
-            self._transport.write((head + body).encode())
+        head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n{header}Content-Length: {len(body)}\r\n\r\n"
+        self.send(head + body)
 
 
 class LimitedSite:
@@ -129,7 +116,7 @@ async def _serve(listener: socket.socket, rate: float, retry_after: str) -> None
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     lifeline.watch(lambda: loop.call_soon_threadsafe(ended.set))
-    server = await loop.create_server(lambda: Connection(bucket, told, retry_after), sock=listener, backlog=1024)
+    server = await loop.create_server(lambda: Client(bucket, told, retry_after), sock=listener, backlog=1024)
     await ended.wait()
     server.close()
 

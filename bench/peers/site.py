@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
+from bench.connection import Connection
 from bench.peers.client import ask, checked
 from bench.peers.processes import started
 from local_stack import lifeline, sockets
@@ -30,31 +31,19 @@ from local_stack import lifeline, sockets
 PAGE_BYTES = 1024
 HOSTS = 64  # a host's pool of connections is kept by who has no more of them than this
 
-_HEAD_END = b"\r\n\r\n"
 _PROBES = 20_000  # requests that find out how fast it is
 _PROBES_AT_ONCE = 100
 
 
-class Connection(asyncio.Protocol):
-    """One client; requests may be pipelined."""
+class Client(Connection):
+    """One client of the site."""
 
     def __init__(self, counts: Counter[str]) -> None:
+        super().__init__()
         self._counts = counts
-        self._received = b""
-        self._transport: asyncio.Transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has come."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a TCP server hands out
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Answer each request that is whole; bodies are not expected."""
-        *heads, self._received = (self._received + data).split(_HEAD_END)
-        for head in heads:
-            self._answer(head.split(b" ", 2)[1].decode())
-
-    def _answer(self, path: str) -> None:
+    def asked(self, path: str) -> None:
+        """Answer a request for a path."""
         name, _, rest = path[1:].partition("/")
         if name == "counts":
             self._send(json.dumps({page: n for page, n in self._counts.items() if page.startswith(f"/{rest}/")}))
@@ -66,13 +55,12 @@ class Connection(asyncio.Protocol):
             self._send(page(path))
 
     def _send(self, body: str) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(answer(body))
+        self.send(answer(body))
 
 
-def answer(body: str) -> bytes:
+def answer(body: str) -> str:
     """An HTTP answer."""
-    return f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    return f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n{body}"
 
 
 def page(path: str) -> str:
@@ -136,9 +124,7 @@ async def _serve(listeners: Sequence[socket.socket]) -> None:
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     lifeline.watch(lambda: loop.call_soon_threadsafe(ended.set))
-    servers = [
-        await loop.create_server(lambda: Connection(counts), sock=listener, backlog=1024) for listener in listeners
-    ]
+    servers = [await loop.create_server(lambda: Client(counts), sock=listener, backlog=1024) for listener in listeners]
     await ended.wait()
     for server in servers:
         server.close()
