@@ -32,7 +32,8 @@ from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.service.read import PAGE
-from chalicelib.wiring import API_THREADS, RUNNER_THREADS, client_config
+from chalicelib.storage.clients import client_config
+from chalicelib.wiring import API_THREADS, RUNNER_THREADS
 from local_stack import emulator, sockets
 from local_stack.environment import HOST, KEY, REGION
 from tests.world import Site, World, world

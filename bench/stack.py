@@ -32,7 +32,7 @@ BARE = "bare requests, 32 threads"
 
 _MOST_URLS = 1000  # a batch of Fetch Queue
 _SINGLE_JOBS = 20  # in all runs together, at the least
-_QUICK = Load(urls=200, single_jobs=5)
+_QUICK = Load(urls=200, of_one_host=100, single_jobs=5)
 PLOT = PROJECT / "docs" / "images" / "bench-stack.png"
 _PLOT_SECONDS = 60
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 from bench.peers.runs import SLOW_MILLISECONDS, Figures, Phase
-from bench.peers.systems import API, STORE, WORKERS
+from bench.peers.systems import API, DURABLE, STORE, WORKERS
 from bench.tables import Table
 
 Results = Mapping[str, Sequence[Figures]]  # each system's runs; Fetch Queue is the first
@@ -18,7 +18,7 @@ _MIB = 1024 * 1024
 
 def tables(results: Results, notes: Sequence[str]) -> list[Table]:
     """What the runs of each system come to. The first system is Fetch Queue."""
-    return [_speed(results, notes), _one_job(results), _cpu(results), _memory(results)]
+    return [_speed(results, notes), _one_host(results), _one_job(results), _cpu(results), _memory(results)]
 
 
 def _speed(results: Results, notes: Sequence[str]) -> Table:
@@ -43,14 +43,37 @@ def _speed(results: Results, notes: Sequence[str]) -> Table:
             "- Every URL was fetched exactly once by every system: the site counted. Results were read and compared.",
             "- Fetch Queue: two workers, and an emulator of DynamoDB, SQS and S3.",
             (
-                "- The others: FastAPI in one process, Redis as broker and store, nothing on disk, `SET NX EX 3600` "
-                "for the hour, one worker started as its documentation says. A reused URL never gets to their worker."
+                "- The others: FastAPI in one process, Redis as broker and store, `SET NX EX 3600` for the hour, one "
+                "worker started as its documentation says, with the compiled parts that it recommends. A reused URL "
+                "never gets to their worker."
+            ),
+            (
+                f"- {DURABLE}: Redis writes each change to disk before it answers (`appendfsync always`), as AWS does. "
+                "The others, and the emulator, keep all in memory, and lose it with a crash."
             ),
             "- URLs: of the batches of 0 ms and of the slow one. RQ works on one job at a time and gets fewer.",
             (
                 "- Progress is asked for after 60% of the time that the rest seems to take, and not before 3% of what "
-                f"has passed: {asked} times a batch at the most. The answers are part of the time."
+                "has passed, with pauses of a quarter of a second at the most, whoever is asked: "
+                f"{asked} times a batch at the most. The answers are part of the time."
             ),
+        ],
+    )
+
+
+def _one_host(results: Results) -> Table:
+    rows = []
+    for name, figures in results.items():
+        shown = _number(middle(_speed_of_one_host, figures)), _ratio(_speed_of_one_host, results, name)
+        jobs = {one.one_host.jobs for one in figures if one.one_host is not None}
+        rows.append([name, *shown, " / ".join(map(str, sorted(jobs)))])
+    return Table(
+        "Jobs a second where all URLs are of one host",
+        ["", f"new, {SLOW_MILLISECONDS} ms", "ratio", "URLs"],
+        rows,
+        [
+            "- Each of Fetch Queue's two workers asks a host at most HOST_PARALLEL (8) times at once; the others 32.",
+            "- ratio: Fetch Queue's over this one's. Less than 1 is what a host is spared.",
         ],
     )
 
@@ -126,6 +149,10 @@ def _reused(figures: Figures) -> float:
     return figures.reused.jobs_per_second if figures.reused else math.nan
 
 
+def _speed_of_one_host(figures: Figures) -> float:
+    return figures.one_host.jobs_per_second if figures.one_host else math.nan
+
+
 def _read_seconds(figures: Figures) -> float:
     return figures.read_seconds
 
@@ -155,7 +182,7 @@ def _memory_all(figures: Figures) -> float:
 
 
 def _phases(figures: Figures) -> list[Phase]:
-    return [phase for phase in (figures.new, figures.slow, figures.reused) if phase is not None]
+    return [phase for phase in (figures.new, figures.slow, figures.reused, figures.one_host) if phase is not None]
 
 
 def _has(figures: Sequence[Figures], part: str) -> bool:

@@ -49,6 +49,7 @@ class Figures:
     new: Phase
     slow: Phase
     reused: Phase | None = None
+    one_host: Phase | None = None
     read_seconds: float = float("nan")  # to read one result
     one_job: Sequence[float] = field(default_factory=list)  # seconds
     memory: Mapping[str, float] = field(default_factory=dict)  # bytes, by part
@@ -59,6 +60,7 @@ class Load:
     """How much is asked for in a run."""
 
     urls: int = 1000
+    of_one_host: int = 200
     single_jobs: int = 20
 
 
@@ -71,6 +73,7 @@ def run(system: System, load: Load, site: Site, name: str) -> Figures:
     slow = site.urls(f"{name}-slow", min(load.urls, system.most_slow), SLOW_MILLISECONDS)
     warm_up = site.urls(f"{name}-warm", min(_WARM_UP, system.most_slow // 5))
     single = site.urls(f"{name}-single", load.single_jobs)
+    one_host = site.urls_of_one_host(f"{name}-host", min(load.of_one_host, system.most_slow), SLOW_MILLISECONDS)
     with system.start() as running, _named(system):
         client = Client(running.api, running.check)
         _batch(running, client, warm_up)
@@ -80,16 +83,20 @@ def run(system: System, load: Load, site: Site, name: str) -> Figures:
         _read(client, site, job_ids, new)
         slower, job_ids = _batch(running, client, slow)
         _read(client, site, job_ids, slow)
+        of_one_host, job_ids = _batch(running, client, one_host)
+        _read(client, site, job_ids, one_host)
         figures = Figures(
             new=first,
             slow=slower,
             reused=again,
+            one_host=of_one_host,
             read_seconds=read_seconds,
             one_job=_one_by_one(client, single, name),
             memory=running.memory(),
         )
         running.check()
-        for kind, urls in {"new": new, "slow": slow, "warm": warm_up, "single": single}.items():
+        kinds = {"new": new, "slow": slow, "warm": warm_up, "single": single, "host": one_host}
+        for kind, urls in kinds.items():
             _fetched_once(site.requests(f"{name}-{kind}"), urls)
     return figures
 
@@ -98,7 +105,8 @@ def run_bare(load: Load, site: Site, name: str) -> Figures:
     """`requests` in 32 threads that do nothing but fetch, in a process of its own."""
     new, memory = _bare(site.urls(f"{name}-new", load.urls))
     slow, _ = _bare(site.urls(f"{name}-slow", load.urls, SLOW_MILLISECONDS))
-    return Figures(new=new, slow=slow, memory={WORKERS: memory})
+    one_host, _ = _bare(site.urls_of_one_host(f"{name}-host", load.of_one_host, SLOW_MILLISECONDS))
+    return Figures(new=new, slow=slow, one_host=one_host, memory={WORKERS: memory})
 
 
 @contextmanager

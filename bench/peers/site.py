@@ -83,6 +83,10 @@ class Site:
         """So many pages of the set `name`, of all hosts by turns."""
         return [url_of(self.hosts, f"/{name}/{milliseconds}/{size}/{n}") for n in range(number)]
 
+    def urls_of_one_host(self, name: str, number: int, milliseconds: int = 0) -> list[str]:
+        """So many pages of the set `name`, all of one host."""
+        return self.urls(name, number * len(self.hosts), milliseconds)[:: len(self.hosts)]
+
     def page(self, url: str) -> bytes:
         """What is served at `url`."""
         return page(urlsplit(url).path).encode()

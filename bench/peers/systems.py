@@ -24,6 +24,8 @@ from local_stack.environment import HOST
 
 API, WORKERS, STORE = "API", "workers", "store"  # the parts of every system; the store is Redis, or the emulator
 
+DURABLE = "on disk"  # in the name of a system whose store keeps what it has acknowledged
+
 _STACK_SECONDS = 300.0  # the first one installs the emulator
 _END_SECONDS = 15.0  # it gives its parts ten
 _WORKERS = 2
@@ -98,8 +100,8 @@ def _await_file(ready_file: Path, launcher: Process) -> Any:
 
 
 @contextmanager
-def peer(programs: Path, redis: str, module: str, worker: Sequence[str]) -> Iterator[Running]:
-    """A FastAPI app in one process, a worker, and a Redis that keeps nothing on disk.
+def peer(programs: Path, redis: str, module: str, worker: Sequence[str], *, durable: bool) -> Iterator[Running]:
+    """A FastAPI app in one process, a worker, and a Redis that keeps nothing on disk, or everything before it answers.
 
     `programs` is where the environment's programs are; `{redis}` in the worker's command becomes the URL of Redis.
     """
@@ -118,8 +120,9 @@ def peer(programs: Path, redis: str, module: str, worker: Sequence[str]) -> Iter
         def start(name: str, command: Sequence[str]) -> Process:
             return stack.enter_context(started(name, command, variables))
 
-        keep_nothing = ["--save", "", "--appendonly", "no", "--dir", directory]
-        store = start("Redis", [redis, "--bind", HOST, "--port", str(redis_port), *keep_nothing])
+        log = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
+        keeping = ["--save", "", *log, "--dir", directory]
+        store = start("Redis", [redis, "--bind", HOST, "--port", str(redis_port), *keeping])
         _await_port(redis_port, store)
         serve = [
             str(programs / "uvicorn"),
@@ -170,15 +173,19 @@ def ours() -> System:
 def other_libraries(programs: Path, redis: str) -> list[System]:
     """The same job elsewhere. RQ's workers work on one job at a time, so they get fewer URLs where that takes long."""
 
-    def system(name: str, module: str, worker: str, most: int = 1000, most_slow: int = 1000) -> System:
+    def system(
+        name: str, module: str, worker: str, most: int = 1000, most_slow: int = 1000, *, durable: bool = False
+    ) -> System:
         def start() -> AbstractContextManager[Running]:
-            return peer(programs, redis, module, worker.split())
+            return peer(programs, redis, module, worker.split(), durable=durable)
 
         return System(name=name, start=start, most=most, most_slow=most_slow)
 
     return [
         system("Celery, 32 threads", "celery_api", CELERY),
+        system(f"Celery, {DURABLE}", "celery_api", CELERY, durable=True),
         system("taskiq, 2 processes of 16 threads", "taskiq_api", TASKIQ),
+        system(f"taskiq, {DURABLE}", "taskiq_api", TASKIQ, durable=True),
         system("RQ, SimpleWorker", "rq_api", f"{RQ} --worker-class rq.worker.SimpleWorker", most_slow=100),
         system("RQ, default worker (forks)", "rq_api", RQ, most=100, most_slow=50),
     ]
