@@ -18,11 +18,12 @@ from chalicelib.jobs.ids import RANDOM_BYTES
 from chalicelib.jobs.pace import HostRules
 from chalicelib.metrics import Metrics
 from chalicelib.settings import LAMBDA_RUNTIME_PORT, Settings
+from chalicelib.storage import clients
 from chalicelib.storage.terms import Terms
 from chalicelib.storage.threads import Threads
 
 if TYPE_CHECKING:
-    from botocore.config import Config
+    from botocore.credentials import ReadOnlyCredentials
 
     from chalicelib.api.api import Api
     from chalicelib.runner.fetch_messages import FetchMessages
@@ -54,6 +55,7 @@ class Outside:
     """What a process gets from outside: AWS, time, and randomness. Times are milliseconds, durations seconds."""
 
     client: Callable[[str], Any]  # of an AWS service, by its name
+    credentials: Callable[[], ReadOnlyCredentials]  # as they are now
     parallel: Parallel
     patience: Patience | None = None  # with throttling and conflicts; None is the default
     clock: Callable[[], int]
@@ -103,6 +105,7 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
     from chalicelib.service.service import Service
     from chalicelib.storage.access import AccessTable
     from chalicelib.storage.bucket import Bucket
+    from chalicelib.storage.links import Links
     from chalicelib.storage.queue import Queue
 
     parallel, patience = outside.parallel, outside.patience
@@ -115,6 +118,7 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
         lines=_lines(s, outside),
         queue=Queue(outside.client("sqs"), s.queue_url, parallel=parallel, patience=patience),
         bucket=Bucket(outside.client("s3"), s.bucket_name, parallel=parallel),
+        links=Links(outside.client("s3"), s.bucket_name, credentials=outside.credentials, clock=outside.clock),
         addresses=addresses,
         batch_lease=s.batch_lease_seconds * 1000,
         clock=outside.clock,
@@ -215,46 +219,6 @@ def user_agent(s: Settings) -> str:
     return f"FetchQueue/1.0 (+{url})" if url else "FetchQueue/1.0"
 
 
-@functools.cache
-def _session() -> Any:
-    import botocore.session  # makes boto3's clients without the time that importing boto3 takes
-
-    return botocore.session.get_session()  # one for all: each session loads botocore's data again
-
-
-@functools.cache
-def _client(name: str) -> Any:
-    from chalicelib.storage.calls import refuse_cut_answers
-
-    client = _session().create_client(name, config=client_config(name))
-    refuse_cut_answers(client)
-    return client
-
-
-def client_config(name: str) -> Config:
-    """The configuration of an AWS service's client."""
-    from botocore.config import Config
-
-    of_s3: dict[str, Any] = {
-        "signature_version": "s3v4",
-        # Links name the bucket's region. Without this they use the global name, which does not know a new bucket for
-        # hours, and no bucket in regions opened since 2019.
-        "s3": {"addressing_style": "virtual"},
-        # The signature covers each body. A checksum of a part would also have to be declared with its upload.
-        "request_checksum_calculation": "when_required",
-    }
-    return Config(
-        connect_timeout=2,
-        read_timeout=5,
-        retries={"mode": "standard", "total_max_attempts": 3},
-        max_pool_connections=64,
-        # It costs CPU at each call. The tests' clients validate, and make the same calls.
-        parameter_validation=False,
-        user_agent="FetchQueue/1.0",  # a given one is not built again for each call
-        **(of_s3 if name == "s3" else {}),
-    )
-
-
 def _table(s: Settings, outside: Outside) -> Table:
     from chalicelib.storage.table import Table
 
@@ -280,7 +244,8 @@ def _lines(s: Settings, outside: Outside) -> Lines:
 
 def _outside(role: str, threads: int) -> Outside:
     return Outside(
-        client=_client,
+        client=clients.client,
+        credentials=clients.credentials,
         parallel=Threads(threads),
         clock=_clock,
         sleep=time.sleep,

@@ -14,7 +14,7 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ReadTimeoutError
 from chalice.test import HTTPResponse
 
-from chalicelib.wiring import client_config
+from chalicelib.storage.clients import client_config
 from tests.world import REGION, SECOND, World
 
 URL = "https://example.com/"

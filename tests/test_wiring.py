@@ -15,8 +15,9 @@ from botocore.compat import HTTPHeaders
 
 from chalicelib.settings import Settings
 from chalicelib.storage.bucket import PART_BYTES, Bucket
+from chalicelib.storage.clients import client_config
 from chalicelib.storage.threads import Threads
-from chalicelib.wiring import address_policy, client_config, user_agent
+from chalicelib.wiring import address_policy, user_agent
 
 
 def test_threads_work_at_the_same_time_and_answer_in_order() -> None:
@@ -70,15 +71,6 @@ def s3_client(region: str, endpoint: str | None = None) -> Any:
         aws_secret_access_key="test",
         config=client_config("s3"),
     )
-
-
-def test_links_lead_to_the_buckets_own_region() -> None:
-    """The global name, which is us-east-1's, would redirect, which a signature does not survive, or refuse."""
-    for region, named in (("us-east-1", ""), ("eu-central-1", ".eu-central-1"), ("eu-south-1", ".eu-south-1")):
-        bucket = Bucket(s3_client(region), "results-of-mine")
-        assert bucket.origin == f"https://results-of-mine.s3{named}.amazonaws.com"
-        assert bucket.link("results/1", "a.txt").startswith(f"{bucket.origin}/results/1?")
-    assert Bucket(s3_client("eu-south-1", "http://127.0.0.1:4566"), "mine").origin == "http://127.0.0.1:4566"
 
 
 def test_what_is_stored_is_covered_by_its_signature() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config as BotoConfig
+from botocore.credentials import ReadOnlyCredentials
 from chalice.app import Chalice
 from chalice.config import Config
 from chalice.local import LocalGateway, LocalGatewayException
@@ -128,6 +129,7 @@ class World:
         )
         self.outside = Outside(
             client=self.clients.__getitem__,
+            credentials=lambda: ReadOnlyCredentials("test", "test", None),
             parallel=calls.serial,
             patience=calls.Patience(sleep=lambda seconds: None, jitter=lambda: 0.0),
             clock=lambda: self.now,

@@ -132,7 +132,7 @@ def get_health(_: Call) -> Response:
 
 def get_page(call: Call) -> Response:
     """`GET /`: the web page."""
-    rendered = page.page(call.render.prefix, call.service.bucket.origin)
+    rendered = page.page(call.render.prefix, call.service.links.origin)
     answer_headers = {
         "Content-Type": "text/html; charset=utf-8",
         "Cache-Control": "no-cache",

@@ -10,7 +10,7 @@ from chalicelib.jobs.filenames import file_name
 from chalicelib.service.errors import JobFailed, NotFinished, NotFound
 from chalicelib.service.read import Shown, read_job, read_jobs_from
 from chalicelib.service.service import Service
-from chalicelib.storage.bucket import LINK_SECONDS
+from chalicelib.storage.links import LINK_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,4 +99,4 @@ def _link_of(service: Service, shown: Shown) -> str | None:
 
 def _link_to(service: Service, job: Job, result: Result) -> str:
     """A URL by which anybody can read a job's result for a while; the job's URL decides its file name."""
-    return service.bucket.link(result.key, file_name(job.url, result.content_type))
+    return service.links.link(result.key, file_name(job.url, result.content_type))

@@ -13,6 +13,7 @@ from chalicelib.service.gate import Gate
 from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import Bucket
 from chalicelib.storage.lines import Lines
+from chalicelib.storage.links import Links
 from chalicelib.storage.queue import Queue
 from chalicelib.storage.table import Table
 
@@ -25,6 +26,7 @@ class Service:
     lines: Lines
     queue: Queue
     bucket: Bucket
+    links: Links
     access_table: AccessTable
     gate: Gate
     addresses: AddressPolicy

@@ -1,15 +1,12 @@
-"""The S3 bucket: results, written as they arrive, read whole or by a presigned link, removed."""
+"""The S3 bucket: results, written as they arrive, read whole, removed; `links` signs links to them."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
-import re
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
@@ -18,7 +15,6 @@ from chalicelib.storage.calls import Parallel, member, serial, unavailable
 
 PART_BYTES = 8 * 1024 * 1024  # up to this size one PutObject, above it a multipart upload in parts of this size
 DELETE_LIMIT = 1000  # keys in a DeleteObjects
-LINK_SECONDS = 60
 
 log = logging.getLogger("fetch_queue.storage")
 
@@ -61,22 +57,6 @@ class Bucket:
                 raise
         return body
 
-    def link(self, key: str, file_name: str) -> str:
-        """A URL by which anybody can read the result for `LINK_SECONDS`: a download of this name, never a page."""
-        with unavailable("signing a link"):
-            url: str = self._client.generate_presigned_url(
-                "get_object",
-                Params={"Bucket": self._name, "Key": key, "ResponseContentDisposition": _attachment(file_name)},
-                ExpiresIn=LINK_SECONDS,
-            )
-        return url
-
-    @functools.cached_property
-    def origin(self) -> str:
-        """Where the links lead: scheme, host and port."""
-        scheme, _, rest = self.link("any", "any").partition("://")
-        return f"{scheme}://{rest.partition('/')[0]}"
-
     def delete(self, keys: Sequence[str]) -> None:
         """Remove results; it is not an error if one is not there."""
         self._parallel(
@@ -89,12 +69,6 @@ class Bucket:
         left = set(keys) - {deleted.get("Key") for deleted in answer.get("Deleted", [])}
         if left:
             raise Unavailable(f"results that could not be deleted: {len(left)}")
-
-
-def _attachment(file_name: str) -> str:
-    """A Content-Disposition for old and new readers: with the name in ASCII, and as it is (RFC 6266, 5)."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", file_name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='')}"
 
 
 class Upload:

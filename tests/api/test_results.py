@@ -12,7 +12,7 @@ from chalice.test import HTTPResponse
 
 from chalicelib.runner.outcome import Fetched, Sink
 from chalicelib.service import read
-from chalicelib.storage.bucket import LINK_SECONDS
+from chalicelib.storage.links import LINK_SECONDS
 from tests.world import SECOND, Site, World, failure
 
 URL = "https://example.com/"

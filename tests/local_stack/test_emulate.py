@@ -9,10 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 import botocore.session
 import pytest
+from botocore.credentials import ReadOnlyCredentials
 
 from chalicelib.jobs.filenames import file_name
-from chalicelib.storage.bucket import Bucket, result_key
-from chalicelib.wiring import client_config
+from chalicelib.storage.bucket import result_key
+from chalicelib.storage.clients import client_config
+from chalicelib.storage.links import Links
 from local_stack.emulate import guarded
 
 HERE = ("host", "127.0.0.1:4566")
@@ -157,6 +159,8 @@ def test_a_link_that_was_given_out_is_followed(endpoint: str, headers: list[tupl
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
+    credentials = ReadOnlyCredentials("test", "test", None)
+    links = Links(client, "fetch-queue-results", credentials=lambda: credentials, clock=lambda: 0)
     for url in (
         "https://example.com/a?b=c",
         "https://ja.wikipedia.org/wiki/東京",
@@ -164,7 +168,7 @@ def test_a_link_that_was_given_out_is_followed(endpoint: str, headers: list[tupl
         "https://con",
     ):
         name = file_name(url, "application/vnd.ms-powerpoint")
-        link = urlsplit(Bucket(client, "fetch-queue-results").link(result_key("any", 12), name))
+        link = urlsplit(links.link(result_key("any", 12), name))
         for method in ("GET", "HEAD"):
             assert gets_in(method, f"{link.path}?{link.query}", ("host", link.netloc), *headers)
         for method in ("POST", "PUT", "DELETE", "OPTIONS"):

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 
 import botocore.session
+from botocore.credentials import ReadOnlyCredentials
 from moto import mock_aws
 
 from chalicelib import wiring
@@ -61,6 +62,7 @@ def _service() -> Service:
     ids = (f"{number:032x}" for number in itertools.count())
     outside = Outside(
         client=clients.__getitem__,
+        credentials=lambda: ReadOnlyCredentials("test", "test", None),
         parallel=calls.serial,
         clock=lambda: NOW,
         sleep=lambda seconds: None,

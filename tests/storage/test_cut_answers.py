@@ -17,10 +17,10 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage import calls, items
 from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import PART_BYTES, Bucket
+from chalicelib.storage.clients import client_config
 from chalicelib.storage.queue import FetchMessage, Queue
 from chalicelib.storage.table import Table
 from chalicelib.storage.terms import Terms
-from chalicelib.wiring import client_config
 from tests.storage.cutting import Cutting, answer, chunked, cuts, cutting
 
 JOB = Job(id="1", tenant="local", url="https://example.com/", url_key="k", submitted_at=1)
