@@ -241,7 +241,7 @@ class Fetcher:
 
     def _log_hop(self, url: str, address: str | None, verdict: str, reason: str | None) -> None:
         hop = {"url": _without_credentials(url), "address": address, "verdict": verdict, "reason": reason}
-        self._log.info("hop", extra=hop)
+        self._log.log(logging.DEBUG if verdict == "allowed" else logging.INFO, "hop", extra=hop)
 
 
 def _without_credentials(url: str) -> str:
