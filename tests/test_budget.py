@@ -14,18 +14,54 @@ URL = "https://example.com/"
 
 
 def test_submitting_one(w: World) -> None:
-    """A row and a message."""
+    """A row and a message, after a reading of the URL's claim."""
     with w.counted_calls() as calls:
         w.submit(URL)
-    assert calls == {"PutItem": 1, "SendMessageBatch": 1}
+    assert calls == {"BatchGetItem": 1, "PutItem": 1, "SendMessageBatch": 1}
+
+
+def test_submitting_one_again(w: World) -> None:
+    """Its claim and its fetch, and one write; no message, and no invocation."""
+    w.submit(URL)
+    w.run()
+    with w.counted_calls() as calls:
+        w.submit(URL)
+    assert calls == {"BatchGetItem": 2, "TransactWriteItems": 1}
+    assert w.receive() == []
 
 
 @pytest.mark.parametrize(("urls", "writes", "sends"), [(1, 1, 1), (25, 1, 3), (60, 3, 6)])
 def test_submitting_a_batch(w: World, urls: int, writes: int, sends: int) -> None:
-    """Rows by 25, messages by 10, and two writes of the batch: 142 requests for a thousand."""
+    """Claims by 100, rows by 25, messages by 10, and two writes of the batch: 152 requests for a thousand."""
     with w.counted_calls() as calls:
         w.submit_batch([f"{URL}{n}" for n in range(urls)])
-    assert calls == {"PutItem": 1, "BatchWriteItem": writes, "SendMessageBatch": sends, "UpdateItem": 1}
+    assert calls == {
+        "PutItem": 1,
+        "BatchGetItem": 1,
+        "BatchWriteItem": writes,
+        "SendMessageBatch": sends,
+        "UpdateItem": 1,
+    }
+
+
+def test_submitting_a_batch_again(w: World) -> None:
+    """Claims and fetches by 100, joins by 50: 42 requests for a thousand, and nothing is left to run."""
+    urls = [f"{URL}{n}" for n in range(60)]
+    w.submit_batch(urls)
+    w.run()
+    with w.counted_calls() as calls:
+        w.submit_batch(urls)
+    assert calls == {"PutItem": 1, "BatchGetItem": 2, "TransactWriteItems": 2, "UpdateItem": 1}
+    assert w.receive() == []
+
+
+def test_submitting_one_url_often_in_a_batch(w: World) -> None:
+    """Up to 99 repeats of one URL to a write."""
+    w.submit(URL)
+    w.run()
+    with w.counted_calls() as calls:
+        w.submit_batch([URL] * 100)
+    assert calls == {"PutItem": 1, "BatchGetItem": 2, "TransactWriteItems": 2, "UpdateItem": 1}
 
 
 def test_ten_new_urls(w: World) -> None:
@@ -60,24 +96,35 @@ def test_ten_new_urls_of_which_one_is_started_meanwhile(w: World) -> None:
     assert calls == {"BatchGetItem": 3, "TransactWriteItems": 13, "PutObject": 10, "UpdateItem": 10}
 
 
-def test_a_reused_job(w: World) -> None:
+def test_a_repeat_that_was_submitted_before_its_fetch_began(w: World) -> None:
     """Two requests, and none to the bucket."""
     w.submit(URL)
-    w.run()
     w.submit(URL)
-    messages = w.receive()
+    first, second = w.receive()
+    w.deliver([first])
     with w.counted_calls() as calls:
-        w.deliver(messages)
+        w.deliver([second])
     assert calls == {"BatchGetItem": 1, "TransactWriteItems": 1}
 
 
+def test_ten_of_them(w: World) -> None:
+    """As many for ten of one invocation."""
+    batches = [w.submit_batch([f"{URL}{n}" for n in range(10)]) for _ in range(2)]
+    messages = w.receive()
+    w.deliver(messages[:10])
+    with w.counted_calls() as calls:
+        w.deliver(messages[10:])
+    assert calls == {"BatchGetItem": 1, "TransactWriteItems": 1}
+    assert all(w.job(job["id"])["status"] == "succeeded" for batch in batches for job in batch["jobs"])
+
+
 def test_repeats_in_one_invocation(w: World) -> None:
-    """The first starts, nine join: none is refused first."""
+    """The first starts, nine join together: none is refused first."""
     w.submit_batch([URL] * 10)
     messages = w.receive()
     with w.counted_calls() as calls:
         assert w.deliver(messages) == []
-    assert calls == {"BatchGetItem": 1, "TransactWriteItems": 10, "PutObject": 1, "UpdateItem": 1}
+    assert calls == {"BatchGetItem": 1, "TransactWriteItems": 2, "PutObject": 1, "UpdateItem": 1}
 
 
 def test_a_failure(w: World) -> None:
@@ -110,13 +157,37 @@ def test_reading_a_job(w: World) -> None:
 
 
 def test_reading_a_batch(w: World) -> None:
-    """A reading per hundred jobs, and one per hundred fetches: 21 requests for a thousand."""
+    """A reading per hundred jobs, one per hundred fetches, and two for the page: 23 requests for a thousand."""
+    size = depth(101, 201)
+    batch = w.submit_batch([f"{URL}{n}" for n in range(size)])
+    w.deliver(w.receive()[:10])
+    with w.counted_calls() as calls:
+        w.request("GET", batch["links"]["self"])
+    begun = 1  # reading of fetches, since only a few jobs have one
+    assert calls == {"GetItem": 1, "BatchGetItem": math.ceil(size / 100) + begun + 2}
+
+
+def test_reading_a_batch_that_is_finished(w: World) -> None:
+    """The first time its counts are kept, and then they need not be counted: three requests, whatever its size."""
     size = depth(101, 201)
     batch = w.submit_batch([f"{URL}{n}" for n in range(size)])
     w.run()
     with w.counted_calls() as calls:
         w.request("GET", batch["links"]["self"])
-    assert calls == {"GetItem": 1, "BatchGetItem": 2 * math.ceil(size / 100)}
+    assert calls == {"GetItem": 1, "BatchGetItem": 2 * math.ceil(size / 100) + 2, "UpdateItem": 1}
+    with w.counted_calls() as calls:
+        w.request("GET", batch["links"]["self"])
+    assert calls == {"GetItem": 1, "BatchGetItem": 2}
+
+
+def test_reading_a_batch_of_one_page(w: World) -> None:
+    """Its jobs and their fetches, once."""
+    batch = w.submit_batch([f"{URL}{n}" for n in range(20)])
+    w.run()
+    for _ in range(2):
+        with w.counted_calls() as calls:
+            w.request("GET", batch["links"]["self"])
+        assert calls == {"GetItem": 1, "BatchGetItem": 2}
 
 
 def test_deleting_the_last_job_of_a_fetch(w: World) -> None:
@@ -143,6 +214,7 @@ def test_deleting_a_batch(w: World) -> None:
     assert calls == {
         "GetItem": 1,
         "BatchGetItem": 2,
+        "UpdateItem": 1,
         "TransactWriteItems": 2,
         "DeleteObjects": 1,
         "DeleteItem": 60,

@@ -14,9 +14,9 @@ def job_poll(now: int, quiet_until: int | None) -> int:
     return max(JOB_POLL_SECONDS, _quiet(now, quiet_until))
 
 
-def first_batch_poll(size: int) -> int:
-    """The same of a batch of this size that was just submitted: each status reads every job."""
-    return _within_bounds(size / 200)
+def first_batch_poll(unfinished: int) -> int:
+    """The same of a batch that was just submitted, with so many unfinished jobs: each status reads every job."""
+    return _within_bounds(unfinished / 200)
 
 
 def batch_poll(now: int, submitted_at: int, quiet_until: int | None = None) -> int:

@@ -42,8 +42,8 @@ def create_batch(call: Call) -> Response:
     key = call.get(parameters.IDEMPOTENCY_KEY)
     accepted = submit_batch.submit_batch(call.service, call.access, body.urls, key)
     location = call.render.batch_path(accepted.batch.id)
-    finished = all(shown.finished for shown in accepted.jobs)
-    first = {} if finished else parameters.RETRY_AFTER.of(first_batch_poll(accepted.batch.size))
+    unfinished = sum(not shown.finished for shown in accepted.jobs)
+    first = parameters.RETRY_AFTER.of(first_batch_poll(unfinished)) if unfinished else {}
     answer_headers = parameters.LOCATION.of(location) | first | rate_limit(accepted.quota)
     return _json(202, call.render.accepted(accepted), answer_headers)
 
@@ -286,4 +286,4 @@ def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None =
 def _job_poll(call: Call, shown: read.Shown) -> dict[str, str]:
     if shown.finished:
         return {}
-    return parameters.RETRY_AFTER.of(job_poll(call.service.clock(), read.quiet_until([shown])))
+    return parameters.RETRY_AFTER.of(job_poll(call.service.clock(), shown.next_attempt_at))

@@ -140,6 +140,22 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What decides where a job stands, without the rest of it and of its fetch."""
+
+    job_id: str
+    host_key: str | None
+    status: Status
+    place: int | None  # of its fetch, in the line of its host
+    lease_until: int | None  # of its fetch; None before it has one
+
+    @property
+    def in_line(self) -> bool:
+        """True while it waits for its turn at its host."""
+        return self.status is Status.QUEUED and self.place is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Several URLs submitted in one request; its jobs are `<id>-0` to `<id>-<size - 1>`."""
 
@@ -151,6 +167,8 @@ class Batch:
     lease_until: int
     holder: str = ""  # the request that has the lease; two requests never share one
     accepted: bool = False
+    frozen: Mapping[str, int] | None = None  # how many jobs of each status, once all are finished
+    thawed: bool = False  # a job of it was deleted, or is about to be: it is never frozen again
 
     def job_ids(self) -> list[str]:
         """The ids of its jobs, in the order given."""

@@ -114,6 +114,8 @@ class _Taken:
         if self.together is not None:
             if delivery in self.together.copied:
                 return Done()
+            if delivery in self.together.joined:
+                return self._joined(self.together.joined[delivery])
             attempt = self.together.started.get(delivery)
             if attempt is not None:
                 return self._carry_out_begun(attempt, message)

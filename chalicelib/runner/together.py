@@ -1,4 +1,4 @@
-"""What an invocation begins for all its messages at once: it saves most of a request for each."""
+"""What an invocation does for all its messages at once: it saves most of a request for each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chalicelib.storage.table import Starting, Table
 
 @dataclass(slots=True)
 class Together:
-    """Starts, in one transaction, and copies of messages that wait, in one request.
+    """Starts, in one transaction; joins, in another; and copies of messages that wait, in one request.
 
     Where one is refused nothing has happened, and each message goes alone, and learns why.
     """
@@ -35,6 +35,7 @@ class Together:
     first: dict[FetchMessage, decide.Seen]  # the first look
     permits: Permits | None = None  # None: robots.txt is not read
     started: dict[Delivery, Attempt] = field(default_factory=dict)  # each has a slot of its host
+    joined: dict[Delivery, str] = field(default_factory=dict)  # and the fetches that they share
     copied: set[Delivery] = field(default_factory=set)  # whose copies were sent
     paced: int = 0  # how many got a place in a line
 
@@ -67,6 +68,7 @@ class Together:
         if len(starting) + len(repeats) >= 2 and self.invocation.has_time:
             with suppress(Unavailable):
                 waiting |= self._start(starting, repeats, messages, now)
+        self._join(messages, now)
         self._send_copies(waiting)
 
     def _allowed(self, message: FetchMessage, start: decide.Start, now: int) -> bool:
@@ -159,6 +161,20 @@ class Together:
         for message in repeats:
             if message.url_key in claims:
                 self.first[message] = replace(self.first[message], claim=claims[message.url_key])
+
+    def _join(self, messages: Mapping[Delivery, FetchMessage], now: int) -> None:
+        """Let the jobs that may share existing fetches do so. One that renews a claim goes alone."""
+        joining: dict[str, tuple[Delivery, decide.Join]] = {}  # by job: a message may have come twice
+        for delivery, message in messages.items():
+            if delivery in self.started:
+                continue
+            match decide.decide(self.first[message], now=now, rules=self.table.rules):
+                case decide.Join(job, renew=False) as join:
+                    joining.setdefault(job.id, (delivery, join))
+        if len(joining) >= 2:
+            with suppress(Unavailable):
+                if self.table.join_all([join for _, join in joining.values()]):
+                    self.joined = {delivery: join.fetch_id for delivery, join in joining.values()}
 
     def _send_copies(self, waiting: Mapping[Delivery, int]) -> None:
         if waiting:

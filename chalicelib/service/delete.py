@@ -58,6 +58,7 @@ class _Deletion:
     unfinished: list[Mark] = field(default_factory=list)  # these name what is still to be removed
     seen: set[str] = field(default_factory=set)  # as jobs
     fetch_was_gone: set[str] = field(default_factory=set)
+    thawed: set[str] = field(default_factory=set)  # batches
     alone: bool = False  # each departure in its own transaction, after one was refused
 
     def round(self, job_ids: Sequence[str]) -> list[str]:
@@ -99,6 +100,9 @@ class _Deletion:
 
     def _depart(self, leaving: Sequence[leave.Depart]) -> list[str]:
         """Let the jobs leave; returns the ids of those that are still there."""
+        for batch_id in {decision.job.batch_id for decision in leaving if decision.job.batch_id} - self.thawed:
+            self.service.table.thaw_batch(batch_id)  # first: else a death would leave it with counts that are wrong
+            self.thawed.add(batch_id)
         leaving_together = list(leave.departures(leaving))
         departed = self.service.table.leave(leaving_together, alone=self.alone)
         self.alone = self.alone or len(departed) < len(leaving_together)

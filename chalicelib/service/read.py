@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from chalicelib.jobs import ids
-from chalicelib.jobs.entities import FINISHED, Batch, Fetch, Job, Status
+from chalicelib.jobs.entities import FINISHED, Batch, Fetch, Job, Standing, Status
+from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.pace import Pace, due
 from chalicelib.service.errors import NotFound
 from chalicelib.service.service import Service
@@ -33,9 +35,15 @@ class Shown:
         return self.status in FINISHED
 
     @property
-    def waits_for_host(self) -> bool:
-        """True while it waits for its turn at its host."""
-        return self.fetch is not None and self.fetch.in_line
+    def standing(self) -> Standing:
+        """Where it stands."""
+        return Standing(
+            job_id=self.job.id,
+            host_key=self.job.host_key,
+            status=self.status,
+            place=None if self.fetch is None else self.fetch.place,
+            lease_until=None if self.fetch is None else self.fetch.lease_until,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,26 +111,62 @@ def read_batch(service: Service, tenant: str, batch_id: str) -> Batch:
 def read_page(service: Service, tenant: str, batch_id: str, *, cursor: int, status: Status | None) -> BatchPage:
     """The batch's counts and the page of its jobs, of one status or of all, that begins at `cursor`."""
     batch = read_batch(service, tenant, batch_id)
-    shown = show_batch(service, batch)
-    counts = dict.fromkeys(Status, 0)
-    for one in shown:
-        counts[one.status] += 1
-    listed = [one for one in shown if status in (None, one.status) and number(one.job) >= cursor]
-    page = listed[:PAGE]
-    more = len(listed) > PAGE
-    return BatchPage(
+    frozen = batch.frozen
+    if frozen is not None and (status is None or frozen.get(status, 0) in (0, batch.size)):
+        listed = batch.job_ids()[cursor:] if status is None or frozen.get(status, 0) else []
+        page, standings = _show(service, batch, listed[:PAGE]), list[Standing]()
+        counts = {each: frozen.get(each, 0) for each in Status}
+    else:
+        listed, page, standings = _read_all(service, batch, cursor, status)
+        counts = {each: sum(one.status is each for one in standings) for each in Status}
+    found = BatchPage(
         batch=batch,
         counts=counts,
-        waiting_for_host=sum(one.waits_for_host for one in shown),
+        waiting_for_host=sum(one.in_line for one in standings),
         jobs=page,
-        next=number(page[-1].job) + 1 if more else None,
-        quiet_until=quiet_until(shown),
+        next=number(listed[PAGE - 1]) + 1 if len(listed) > PAGE else None,
+        quiet_until=_quiet_until(service, standings),
+    )
+    _freeze(service, found)
+    return found
+
+
+def _read_all(
+    service: Service, batch: Batch, cursor: int, status: Status | None
+) -> tuple[list[str], list[Shown], list[Standing]]:
+    """The jobs that are listed from `cursor` on, the first page of them, and where all of the batch stand."""
+    if status is None and batch.size <= PAGE:
+        shown = show_batch(service, batch)
+        return [], [one for one in shown if number(one.job.id) >= cursor], [one.standing for one in shown]
+    standings = service.table.standings(batch.job_ids(), tenant=batch.tenant, now=service.clock())
+    listed = [one.job_id for one in standings if status in (None, one.status) and number(one.job_id) >= cursor]
+    page = _show(service, batch, listed[:PAGE])
+    read_again = set(listed[:PAGE])  # those stand where they are shown
+    return (
+        listed,
+        page,
+        [
+            *(one.standing for one in page),
+            *(one for one in standings if one.job_id not in read_again),
+        ],
     )
 
 
-def quiet_until(jobs: Sequence[Shown]) -> int | None:
+def _freeze(service: Service, found: BatchPage) -> None:
+    """Keep the counts of a finished batch in its row, if that saves reading: a page of it is read anyway."""
+    batch = found.batch
+    is_new = batch.frozen is None and not batch.thawed
+    if found.finished and is_new and found.total == batch.size > PAGE:
+        with suppress(Unavailable):  # then they are counted again
+            service.table.freeze_batch(batch, {status: count for status, count in found.counts.items() if count})
+
+
+def _quiet_until(service: Service, standings: Sequence[Standing]) -> int | None:
     """Until when all unfinished jobs wait; None if there is none, or one may change at any time."""
-    times = [one.next_attempt_at for one in jobs if not one.finished]
+    unfinished = [one for one in standings if one.status not in FINISHED]
+    if any(one.status is Status.RUNNING or one.lease_until is None for one in unfinished):
+        return None
+    times = _next_attempts(service, unfinished)
     known = [time for time in times if time is not None]
     return min(known) if known and len(known) == len(times) else None
 
@@ -138,26 +182,35 @@ def read_jobs_from(service: Service, tenant: str, batch_id: str, *, cursor: int)
 def show(service: Service, jobs: Sequence[Job]) -> list[Shown]:
     """The jobs with their fetches, in order; those whose fetch is gone are left out."""
     linked = {job.fetch_id for job in jobs if job.fetch_id is not None}
-    now = service.clock()
-    fetches = service.table.fetches(linked, now=now) if linked else {}
+    fetches = service.table.fetches(linked, now=service.clock()) if linked else {}
+    return show_with(service, jobs, fetches)
+
+
+def show_with(service: Service, jobs: Sequence[Job], fetches: Mapping[str, Fetch]) -> list[Shown]:
+    """The jobs with those of these fetches that they share, in order; those whose fetch is not there are left out."""
     with_fetch = [
         (job, None if job.fetch_id is None else fetches[job.fetch_id])
         for job in jobs
         if job.fetch_id is None or job.fetch_id in fetches
     ]
-    hosts = {job.host_key for job, fetch in with_fetch if job.host_key and fetch is not None and fetch.in_line}
+    shown = [Shown(job, fetch) for job, fetch in with_fetch]
+    times = _next_attempts(service, [one.standing for one in shown])
+    return [replace(one, next_attempt_at=time) if time else one for one, time in zip(shown, times, strict=True)]
+
+
+def _next_attempts(service: Service, standings: Sequence[Standing]) -> list[int | None]:
+    hosts = {one.host_key for one in standings if one.in_line and one.host_key}
     paces = service.lines.read(hosts) if hosts else {}
-    return [
-        Shown(job, fetch, _next_attempt(service, fetch, paces.get(job.host_key or ""))) for job, fetch in with_fetch
-    ]
+    now = service.clock()
+    return [_next_attempt(one, paces.get(one.host_key or ""), now) for one in standings]
 
 
-def _next_attempt(service: Service, fetch: Fetch | None, pace: Pace | None) -> int | None:
-    if fetch is None or fetch.status is not Status.QUEUED:
+def _next_attempt(standing: Standing, pace: Pace | None, now: int) -> int | None:
+    if standing.status is not Status.QUEUED or standing.lease_until is None:
         return None
-    turn = 0 if pace is None or fetch.place is None else due(pace, fetch.place)
-    at = max(fetch.lease_until, turn)
-    return at if at > service.clock() else None
+    turn = 0 if pace is None or standing.place is None else due(pace, standing.place)
+    at = max(standing.lease_until, turn)
+    return at if at > now else None
 
 
 def show_batch(service: Service, batch: Batch) -> list[Shown]:
@@ -171,6 +224,6 @@ def _show(service: Service, batch: Batch, job_ids: Sequence[str]) -> list[Shown]
     return show(service, jobs)
 
 
-def number(job: Job) -> int:
+def number(job_id: str) -> int:
     """A job's place in its batch, from 0."""
-    return int(job.id.rpartition("-")[2])
+    return int(job_id.rpartition("-")[2])

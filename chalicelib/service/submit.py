@@ -1,13 +1,15 @@
-"""Submitting one URL: it is accepted only when its row is in the table and its message is on the queue."""
+"""Submitting one URL: it is accepted only when its row is in the table, linked to a fetch or with its message sent."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chalicelib.jobs.access import Access, Quota
 from chalicelib.jobs.entities import Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.metrics import Metric
+from chalicelib.service import reuse
 from chalicelib.service.errors import KeyGone, KeyReused
 from chalicelib.service.read import Shown, show
 from chalicelib.service.service import Service
@@ -43,19 +45,27 @@ def submit_job(service: Service, access: Access, url: str, key: str | None) -> A
     standing = service.table.job(job.id) if submission.may_be_counted else None
     if standing is None:
         submission.count(1)
-        if _put(submission, job):
-            submission.send([job])
+        shown = _store(submission, job)
+        if shown is not None:
             service.metrics.add(Metric.SUBMITTED)
-            return AcceptedJob(job=Shown(job, None), quota=submission.quota)
+            return AcceptedJob(job=shown, quota=submission.quota)
         standing = service.table.job(job.id)
         if not _is_own(standing, job):
             submission.give_back(1)
     return AcceptedJob(job=_replay(service, standing, job), quota=submission.quota)
 
 
-def _put(submission: Submission, job: Job) -> bool:
+def _store(submission: Submission, job: Job) -> Shown | None:
+    """Store the job, linked to the fetch that stands for its URL, or else with a message; None if its id is taken."""
     with submission.giving_back_if_unavailable(1):
-        return submission.service.table.submit_job(job)
+        with suppress(Unavailable):  # then it is stored as if there were no such fetch, unless it has been stored
+            joined = reuse.join(submission.service, [job])
+            if joined:
+                return joined[job.id]
+        if not submission.service.table.submit_job(job):
+            return None
+    submission.send([job])
+    return Shown(job, None)
 
 
 def _is_own(standing: Job | Mark | None, put: Job) -> bool:
@@ -75,8 +85,8 @@ def _replay(service: Service, standing: Job | Mark | None, job: Job) -> Shown:
         raise KeyGone
     if standing.url != job.url:
         raise KeyReused
-    # It is not known whether the first handler lived to send its message.
-    service.queue.send([FetchMessage(standing.id, standing.url_key, standing.host_key or "")])
+    if standing.fetch_id is None:  # It is not known whether the first handler lived to send its message.
+        service.queue.send([FetchMessage(standing.id, standing.url_key, standing.host_key or "")])
     shown = show(service, [standing])
     if not shown:  # deleted since it was read
         raise KeyGone

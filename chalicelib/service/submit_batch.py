@@ -1,4 +1,4 @@
-"""Submitting many URLs: they are accepted only when every row is in the table and every message on the queue.
+"""Submitting many URLs: they are accepted only when every row is in the table, linked or with its message sent.
 
 One handler at a time stores a batch, under a lease; if it dies, the same request again continues.
 """
@@ -16,6 +16,7 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import InvalidURL
 from chalicelib.metrics import Metric
+from chalicelib.service import reuse
 from chalicelib.service.errors import InProgress, KeyGone, KeyReused, NoValidURL, RejectedURL
 from chalicelib.service.read import Shown, show_batch
 from chalicelib.service.service import Service
@@ -120,23 +121,28 @@ class _Storing:
             raise
 
     def _store(self, batch: Batch, *, begun: bool) -> list[Shown]:
-        """Put the rows, or, if the batch was begun, the missing ones; send every message; accept.
+        """Put the rows, or, if the batch was begun, the missing ones; send messages for those not linked; accept.
 
         If that ends Unavailable, the lease ends too, so that the same request may continue at once. But not if a write
-        of rows got no answer: DynamoDB may still carry it out, and it would overwrite rows that are linked by then.
+        of rows got no answer: DynamoDB may still carry it out, when another handler has written the same rows.
         """
         jobs = _jobs(batch, self.given.valid)
         try:
             with self.submission.giving_back_if_unavailable(batch.size):
                 written = self.service.table.jobs(batch.job_ids(), tenant=batch.tenant) if begun else {}
-                self.service.table.put_jobs([job for job in jobs if job.id not in written])
+                missing = [job for job in jobs if job.id not in written]
+                joined = reuse.join(self.service, missing)
+                self.service.table.put_jobs([job for job in missing if job.id not in joined])
         except Unavailable as error:
             if not error.late:
                 self._release(batch)
             raise
         try:
-            self.submission.send(jobs)
-            return self._accept(batch, jobs)
+            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])
+            self._accept(batch)
+            return (
+                show_batch(self.service, batch) if begun else [joined.get(job.id) or Shown(job, None) for job in jobs]
+            )
         except Unavailable:
             self._release(batch)
             raise
@@ -145,7 +151,7 @@ class _Storing:
         with suppress(Unavailable):  # then it ends by itself
             self.service.table.release_batch(batch, now=self.service.clock())
 
-    def _accept(self, batch: Batch, jobs: Sequence[Job]) -> list[Shown]:
+    def _accept(self, batch: Batch) -> None:
         if not self.service.table.accept_batch(batch):
             # Another handler took over, or that one accepted the batch and its client has deleted it.
             standing = self.service.table.batch(batch.id)
@@ -153,9 +159,8 @@ class _Storing:
                 raise KeyGone
             if standing is None or not standing.accepted:
                 raise InProgress(1)
-        self.service.metrics.add(Metric.SUBMITTED, len(jobs))
+        self.service.metrics.add(Metric.SUBMITTED, batch.size)
         self.service.metrics.add(Metric.REJECTED, len(self.given.rejected))
-        return [Shown(job, None) for job in jobs]
 
 
 def _sorted(submission: Submission, urls: Sequence[str]) -> _Given:
@@ -181,6 +186,11 @@ def _jobs(batch: Batch, valid: Sequence[tuple[str, Target]]) -> list[Job]:
         )
         for job_id, (url, target) in zip(batch.job_ids(), valid, strict=True)
     ]
+
+
+def _is_linked(row: Job | Mark | None) -> bool:
+    """True for a job that has a fetch: whoever gave it one has seen to that."""
+    return isinstance(row, Job) and row.fetch_id is not None
 
 
 def _is_held_by(standing: Batch | Mark | None, holder: str) -> bool:

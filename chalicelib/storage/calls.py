@@ -24,10 +24,11 @@ R = TypeVar("R")
 
 _REFUSED = "ConditionalCheckFailed"
 _CANCELLED = "TransactionCanceledException"
+_UNDER_WAY = "TransactionInProgress"
 # Error codes, and reasons for cancelling a transaction: nothing was written, or the same is being written.
 _RETRYABLE = {
     "TransactionConflict",
-    "TransactionInProgress",
+    _UNDER_WAY,
     "Throttling",
     "ThrottlingError",
     "ProvisionedThroughputExceeded",
@@ -77,8 +78,7 @@ class Refusal:
 def unavailable(operation: str, *, late: bool = False) -> Iterator[None]:
     """Turn the driver's errors into `Unavailable`, and log which call it was.
 
-    `late` is for a call that has no condition and is not repeated: unless AWS refused it or was not reached, it may
-    still be carried out later.
+    `late` is for a write: unless AWS refused it or was not reached, it may still be carried out later.
     """
     try:
         yield
@@ -93,9 +93,9 @@ def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> 
     A conflict with another write of the same items is not a refusal, nor is a throttle: the same is sent again. `write`
     gets the token for a transaction. Raises `Unavailable`.
     """
-    token, sent = str(uuid.uuid4()), 0
+    token, sent, under_way = str(uuid.uuid4()), 0, False
     for _ in patience.rounds():
-        with unavailable(operation):
+        with unavailable(operation, late=True):
             try:
                 return write(token)
             except ClientError as error:
@@ -104,13 +104,14 @@ def carry_out(patience: Patience, operation: str, write: Callable[[str], R]) -> 
                     return Refusal(error.response)
                 if not why & _RETRYABLE:
                     raise
+                under_way = _UNDER_WAY in why
                 if _code(error) == _CANCELLED:
                     token = str(uuid.uuid4())  # only here is it known that nothing was written with the old one
                 # The driver repeats a throttled call itself, after pauses of a second: here those count too.
                 sent += 1 + error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
         if sent >= _ROUNDS:
             break
-    raise Unavailable(f"{operation} met conflicts and throttles only")
+    raise Unavailable(f"{operation} met conflicts and throttles only", late=under_way)
 
 
 def _cannot_happen_later(error: Exception) -> bool:

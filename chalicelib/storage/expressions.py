@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -41,14 +42,27 @@ def delete(pk: str, condition: str, values: Mapping[str, object]) -> Operation:
     return {"Delete": {"Key": {"pk": {"S": pk}}, **_expression("", condition, values)}}
 
 
+@functools.cache
+def projection(members: tuple[str, ...]) -> Mapping[str, Any]:
+    """What asks for these members of an item only."""
+    names = {f"#{number}": member for number, member in enumerate(members)}  # some words may not stand for themselves
+    return {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
+
+
 def _expression(update: str, condition: str, values: Mapping[str, object]) -> dict[str, Any]:
-    # DynamoDB refuses names and values that no expression uses.
-    used = set(re.findall(r"[#:]\w+", f"{update} {condition}"))
+    names, used = _used(update, condition)
     members: dict[str, Any] = {"ConditionExpression": condition}
     if update:
         members["UpdateExpression"] = update
-    if names := {name: _NAMES[name] for name in used if name.startswith("#")}:
+    if names:
         members["ExpressionAttributeNames"] = names
     if used_values := {name: items.encode(value) for name, value in values.items() if name in used}:
         members["ExpressionAttributeValues"] = used_values
     return members
+
+
+@functools.cache
+def _used(update: str, condition: str) -> tuple[Mapping[str, str], frozenset[str]]:
+    """The names that expressions use, and the placeholders of values: DynamoDB refuses others."""
+    used = frozenset(re.findall(r"[#:]\w+", f"{update} {condition}"))
+    return {name: _NAMES[name] for name in used if name.startswith("#")}, used

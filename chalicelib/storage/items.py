@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from chalicelib.jobs.access import Counted, Span, Token, Usage
-from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError, Job, Mark, Result, Status
+from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError, Job, Mark, Result, Standing, Status
 from chalicelib.jobs.pace import Pace
 from chalicelib.jobs.robots import Found, RobotsFile
 
@@ -133,6 +133,22 @@ def values_of(entity: object) -> dict[str, object]:
 def as_job(item: Item) -> Job | Mark:
     """The job of an item, or its mark."""
     return _read(Job, item) if "url" in item else _read(Mark, item)
+
+
+STANDING_OF_JOB = ("tenant", "submitted_at", "host_key", "fetch_id")  # a mark has no submitted_at
+STANDING_OF_FETCH = ("status", "place", "lease_until", "sweep_at")
+
+
+def as_standing(job: Item, fetch: Item | None) -> Standing:
+    """Where a job stands, from these members of its item and of its fetch's."""
+    fetch = fetch or {}
+    return Standing(
+        job_id=job["pk"]["S"].removeprefix(_KEYS[Job][0]),
+        host_key=job["host_key"]["S"] if "host_key" in job else None,
+        status=Status(fetch["status"]["S"]) if fetch else Status.QUEUED,
+        place=int(fetch["place"]["N"]) if "place" in fetch else None,
+        lease_until=int(fetch["lease_until"]["N"]) if fetch else None,
+    )
 
 
 def as_fetch(item: Item) -> Fetch:

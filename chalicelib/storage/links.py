@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LINK_SECONDS = 60
 
 _SAFE = "-_.~"  # besides letters and digits, in a query
-_KEY = "any"
+_KEY = "results/any"
 
 
 class Links:

@@ -8,7 +8,7 @@
               shares a          FETCH queued -----> failed (give up)
               standing fetch
 
-Writes that delete are in `protocol_delete`.
+Writes that submit are in `protocol_submit`, those that delete in `protocol_delete`.
 
 A write of several items is one transaction: either all of its conditions hold
 and all of it happens, or nothing does. docs/protocol.md says for each clause
@@ -17,8 +17,10 @@ what goes wrong without it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chalicelib.jobs.decide import Join, Start, shares_failures_from
-from chalicelib.jobs.entities import Batch, Claim, Fetch, FetchError, Job, Result, Status
+from chalicelib.jobs.entities import Claim, Fetch, FetchError, Job, Result, Status
 from chalicelib.jobs.pace import Turn
 from chalicelib.storage import items
 from chalicelib.storage.expressions import Operation, Write, all_of, any_of, put, update
@@ -36,6 +38,7 @@ FETCH_LEASE_OVER = "lease_until <= :now"
 FETCH_RUNNING = "#status = :running"
 FETCH_SHARED = "jobs > :none"
 FETCH_NOT_DEAD = "(attribute_not_exists(failed_at) OR failed_at >= :shared_from)"
+FETCH_NOT_FAILED = "attribute_not_exists(failed_at)"
 FETCH_OTHERS_STAY = "jobs > :leaving"
 FETCH_NONE_STAY = "jobs = :leaving"
 # URL
@@ -50,55 +53,8 @@ ABSENT = "attribute_not_exists(pk)"
 BATCH_LEASE_OVER = "lease_until <= :now"
 BATCH_LEASE_MINE = "holder = :mine"
 BATCH_ACCEPTED = "attribute_exists(accepted)"
-
-
-# Submitting
-
-
-def submit_job(job: Job, terms: Terms) -> Write:
-    """Put a job for the first time."""
-    return [put(items.item_of(job, terms.sweep_at(job.submitted_at)), ABSENT)]
-
-
-def submit_batch(batch: Batch, terms: Terms) -> Write:
-    """Put a batch for the first time, under a lease: one handler at a time writes its rows."""
-    return [put(items.item_of(batch, terms.sweep_at(batch.submitted_at)), ABSENT)]
-
-
-def take_over_batch(batch: Batch, *, now: int) -> Write:
-    """Continue, with the lease and as the holder in `batch`, after a handler ended before the batch was accepted."""
-    return [
-        update(
-            items.batch_key(batch.id),
-            "SET lease_until = :lease_until, holder = :holder",
-            BATCH_LEASE_OVER,
-            {":lease_until": batch.lease_until, ":holder": batch.holder, ":now": now},
-        )
-    ]
-
-
-def release_batch(batch: Batch, *, now: int) -> Write:
-    """End the lease of a handler that writes nothing more, so that a repeat of its request need not wait."""
-    return [
-        update(
-            items.batch_key(batch.id),
-            "SET lease_until = :now",
-            BATCH_LEASE_MINE,
-            {":now": now, ":mine": batch.holder},
-        )
-    ]
-
-
-def accept_batch(batch: Batch) -> Write:
-    """Record that every row and message of the batch is durable."""
-    return [
-        update(
-            items.batch_key(batch.id),
-            "SET accepted = :true",
-            BATCH_LEASE_MINE,
-            {":true": True, ":mine": batch.holder},
-        )
-    ]
+BATCH_LIVES = "attribute_exists(digest)"  # a mark has none
+BATCH_NOT_THAWED = "attribute_not_exists(thawed)"
 
 
 # Running
@@ -142,24 +98,29 @@ def _replaceable(beginning: Start) -> list[str]:
     return [] if beginning.over is None else [f"({all_of(CLAIM_PAST_WINDOW, CLAIM_OF_OVER)})"]
 
 
-def join(joining: Join, terms: Terms) -> Write:
-    """Link the job to an existing fetch and count it there; where the claim stands past its window, renew it."""
-    job, fetch_id = joining.job, joining.fetch_id
-    renewal = update(
-        items.claim_key(job.url_key),
-        "SET submitted_at = :submitted_at",
-        all_of(CLAIM_OF_FETCH, CLAIM_OLDER),
-        {":submitted_at": job.submitted_at, ":fetch": fetch_id},
-    )
+def join(joins: Sequence[Join], terms: Terms) -> Write:
+    """Link jobs to one existing fetch and count them there; where its claim stands past its window, renew it."""
+    fetch_id = joins[0].fetch_id
+    renewals = [
+        update(
+            items.claim_key(joining.job.url_key),
+            "SET submitted_at = :submitted_at",
+            all_of(CLAIM_OF_FETCH, CLAIM_OLDER),
+            {":submitted_at": joining.job.submitted_at, ":fetch": fetch_id},
+        )
+        for joining in joins
+        if joining.renew
+    ]
+    shared_from = max(shares_failures_from(joining.job, fetch_id, terms.rules) for joining in joins)
     return [
-        _link(job, fetch_id),
+        *(_link(joining.job, fetch_id) for joining in joins),
         update(
             items.fetch_key(fetch_id),
-            "SET jobs = jobs + :one",
+            "SET jobs = jobs + :joining",
             all_of(FETCH_SHARED, FETCH_NOT_DEAD),
-            {":one": 1, ":none": 0, ":shared_from": shares_failures_from(job, fetch_id, terms.rules)},
+            {":joining": len(joins), ":none": 0, ":shared_from": shared_from},
         ),
-        *([renewal] if joining.renew else []),
+        *renewals,
     ]
 
 

@@ -1,5 +1,6 @@
 """The protocol's writes that delete; the clauses of their conditions are in `protocol`.
 
+thaw, before these     BATCH without its counts, for good
 delete, no fetch yet   JOB free -> mark
 delete, shared         JOB tied -> mark,                FETCH jobs - k
 delete, last           JOB tied -> mark with the fetch, FETCH gone; then results and claim go, the mark is bare
@@ -15,6 +16,7 @@ from chalicelib.storage import items
 from chalicelib.storage.expressions import Operation, Write, all_of, delete, put, update
 from chalicelib.storage.protocol import (
     BATCH_ACCEPTED,
+    BATCH_LIVES,
     CLAIM_OF_FETCH,
     FETCH_NONE_STAY,
     FETCH_OTHERS_STAY,
@@ -59,6 +61,11 @@ def delete_last(jobs: Sequence[Job], fetch: Fetch, terms: Terms) -> Write:
 def delete_claim(url_key: str, fetch_id: str) -> Write:
     """Remove the claim of a deleted fetch, unless a newer fetch has it by now."""
     return [delete(items.claim_key(url_key), CLAIM_OF_FETCH, {":fetch": fetch_id})]
+
+
+def thaw_batch(batch_id: str) -> Write:
+    """Forget how many jobs of each status a batch has, before one of them becomes a mark, and never keep it again."""
+    return [update(items.batch_key(batch_id), "SET thawed = :true REMOVE frozen", BATCH_LIVES, {":true": True})]
 
 
 def delete_batch(batch: Batch, terms: Terms) -> Write:

@@ -1,25 +1,27 @@
-"""Jobs, fetches, claims and batches in the DynamoDB table: how they are read, and what can be done with them.
+"""Jobs, fetches, claims and batches in the DynamoDB table, and what can be done with them.
 
 Each verb is a write of `protocol`; it returns False if a condition refused it, and then nothing has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from chalicelib.jobs.decide import Join, Rules, Seen, Start, is_over
-from chalicelib.jobs.entities import Batch, Fetch, FetchError, Job, Mark, Result
+from chalicelib.jobs.decide import Join, Start
+from chalicelib.jobs.entities import Batch, Fetch, FetchError, Job, Mark, Result, Status
 from chalicelib.jobs.leave import Departure
 from chalicelib.jobs.pace import Turn
-from chalicelib.jobs.robots import keys_of
-from chalicelib.storage import items, protocol, protocol_delete
+from chalicelib.storage import items, protocol, protocol_delete, protocol_submit
 from chalicelib.storage.calls import Parallel, Patience, serial
 from chalicelib.storage.expressions import TRANSACTION_LIMIT, Write
-from chalicelib.storage.queue import FetchMessage
+from chalicelib.storage.reading import Reading
 from chalicelib.storage.rows import Rows
 from chalicelib.storage.terms import Terms
+
+T = TypeVar("T")
 
 _START_LIMIT = TRANSACTION_LIMIT // 3  # jobs that one transaction can start: job, fetch and claim of each
 
@@ -40,114 +42,60 @@ class Departed:
     marks: list[Mark]
 
 
-class Table:
+class Table(Reading):
     """Jobs, marks, batches, claims and fetches. Raises `Unavailable` if DynamoDB does not answer."""
 
     def __init__(
         self, client: Any, name: str, terms: Terms, *, parallel: Parallel = serial, patience: Patience | None = None
     ) -> None:
-        self._rows = Rows(client, name, parallel=parallel, patience=patience)
-        self._terms = terms
-
-    @property
-    def rules(self) -> Rules:
-        """The rules that decisions follow."""
-        return self._terms.rules
-
-    # Reading
-
-    def job(self, job_id: str, *, tenant: str | None = None) -> Job | Mark | None:
-        """The job, or its mark. With a tenant, another tenant's job counts as absent, and is not looked at further."""
-        item = self._rows.get(items.job_key(job_id))
-        return None if item is None or _is_anothers(item, tenant) else items.as_job(item)
-
-    def fetch(self, fetch_id: str, *, now: int) -> Fetch | None:
-        """The fetch; None once it may be swept."""
-        item = self._rows.get(items.fetch_key(fetch_id))
-        return None if item is None else _fetch(item, now)
-
-    def batch(self, batch_id: str, *, tenant: str | None = None) -> Batch | Mark | None:
-        """The batch, or the mark of a deleted one. Another tenant's counts as absent, as with `job`."""
-        item = self._rows.get(items.batch_key(batch_id))
-        return None if item is None or _is_anothers(item, tenant) else items.as_batch(item)
-
-    def jobs(self, job_ids: Sequence[str], *, tenant: str) -> dict[str, Job | Mark]:
-        """The tenant's jobs and marks that exist among these, by id."""
-        found = self._rows.read(items.job_key(job_id) for job_id in job_ids)
-        own = (item for item in found.values() if not _is_anothers(item, tenant))
-        return {job.id: job for job in map(items.as_job, own)}
-
-    def fetches(self, fetch_ids: Iterable[str], *, now: int) -> dict[str, Fetch]:
-        """The fetches that exist among these, by id."""
-        found = self._rows.read(items.fetch_key(fetch_id) for fetch_id in fetch_ids)
-        fetches = (_fetch(item, now) for item in found.values())
-        return {fetch.id: fetch for fetch in fetches if fetch is not None}
-
-    def seen(self, messages: Sequence[FetchMessage], *, now: int, robots: bool = False) -> list[Seen]:
-        """What the runner needs for its first decision, for each message: one request.
-
-        A fetch is read only for copies, which have one. Another job that has one is linked, or a mark by now, and that
-        requires another look. `robots` asks for what is known of the robots.txt of their hosts.
-        """
-        own = [items.fetch_key(message.job_id) for message in messages if message.copies]
-        found = self._rows.read([*(key for message in messages for key in _keys(message, robots)), *own])
-        return [self._seen(found, message, now) for message in messages]
-
-    def with_claimed(self, seen: Sequence[Seen], *, now: int) -> list[Seen]:
-        """The same, with the fetches that their claims name: one request."""
-        fetch_ids = [each.claim.fetch_id for each in seen if each.claim is not None]
-        found = self.fetches(fetch_ids, now=now)
-        return [
-            each
-            if each.claim is None
-            else replace(each, claimed=found.get(each.claim.fetch_id), claimed_id=each.claim.fetch_id)
-            for each in seen
-        ]
-
-    def seen_again(self, message: FetchMessage, claimed_id: str | None, *, now: int, robots: bool = False) -> Seen:
-        """What the runner needs for a later decision: also the own fetch, and the fetch that the claim named before."""
-        claimed_key = [] if claimed_id is None else [items.fetch_key(claimed_id)]
-        found = self._rows.read([*_keys(message, robots), items.fetch_key(message.job_id), *claimed_key])
-        claimed = [_fetch(found[key], now) for key in claimed_key if key in found]
-        seen = self._seen(found, message, now)
-        return replace(seen, claimed=claimed[0] if claimed else None, claimed_id=claimed_id)
-
-    def _seen(self, found: Mapping[str, items.Item], message: FetchMessage, now: int) -> Seen:
-        job_item, claim_item = found.get(items.job_key(message.job_id)), found.get(items.claim_key(message.url_key))
-        own_item = found.get(items.fetch_key(message.job_id))
-        pace_item = found.get(items.host_key(message.host_key))
-        job = None if job_item is None else items.as_job(job_item)
-        return Seen(
-            # With another URL it is a later job with the same Idempotency-Key, which has its own message.
-            job=job if isinstance(job, Job) and job.url_key == message.url_key else None,
-            deleted=isinstance(job, Mark) and not is_over(job, now=now, rules=self._terms.rules),
-            claim=None if claim_item is None else items.as_claim(claim_item),
-            own=None if own_item is None else _fetch(own_item, now),
-            pace=None if pace_item is None else items.as_pace(pace_item),
-            robots=tuple(items.as_robots(found[key]) for key in _robots_keys(message) if key in found),
-        )
+        super().__init__(Rows(client, name, parallel=parallel, patience=patience), terms)
 
     # Submitting
 
     def submit_job(self, job: Job) -> bool:
         """Put a job for the first time."""
-        return self._rows.write(protocol.submit_job(job, self._terms))
+        return self._rows.write(protocol_submit.submit_job(job, self._terms))
+
+    def submit_joined(self, sharers: Mapping[str, Sequence[Job]]) -> list[Job]:
+        """Put jobs for the first time, linked to the fetch by whose id they are given; returns those that were put.
+
+        Where a write is not answered and may still be made, what is raised is `late`.
+        """
+        most = TRANSACTION_LIMIT - 1  # beside the fetch
+        put: list[Job] = []
+        for start in range(0, max(map(len, sharers.values()), default=0), most):  # those of one fetch take turns
+            plans: list[_Plan[Sequence[Job]]] = [
+                _Plan(protocol_submit.submit_joined(part, fetch_id, self._terms), part)
+                for fetch_id, jobs in sharers.items()
+                if (part := jobs[start : start + most])
+            ]
+            for part in _made(self._rows.try_all, _packed(plans, limit=TRANSACTION_LIMIT)):
+                put += part
+        return put
 
     def submit_batch(self, batch: Batch) -> bool:
         """Put a batch for the first time, with its lease."""
-        return self._rows.write(protocol.submit_batch(batch, self._terms))
+        return self._rows.write(protocol_submit.submit_batch(batch, self._terms))
 
     def take_over_batch(self, batch: Batch, *, now: int) -> bool:
         """Continue with a batch whose lease is over, as its new holder."""
-        return self._rows.write(protocol.take_over_batch(batch, now=now))
+        return self._rows.write(protocol_submit.take_over_batch(batch, now=now))
 
     def release_batch(self, batch: Batch, *, now: int) -> bool:
         """End the lease of the batch's holder."""
-        return self._rows.write(protocol.release_batch(batch, now=now))
+        return self._rows.write(protocol_submit.release_batch(batch, now=now))
 
     def accept_batch(self, batch: Batch) -> bool:
         """Record that every row and message of the batch is durable."""
-        return self._rows.write(protocol.accept_batch(batch))
+        return self._rows.write(protocol_submit.accept_batch(batch))
+
+    def freeze_batch(self, batch: Batch, counts: Mapping[Status, int]) -> bool:
+        """Keep how many jobs of each status the batch has, in its row, now that all are finished."""
+        return self._rows.write(protocol_submit.freeze_batch(batch, counts))
+
+    def thaw_batch(self, batch_id: str) -> bool:
+        """Forget that, for good: a job of the batch is about to be deleted."""
+        return self._rows.write(protocol_delete.thaw_batch(batch_id))
 
     def put_jobs(self, jobs: Sequence[Job]) -> None:
         """Put the rows of a batch, unconditionally: its lease makes this handler the only writer.
@@ -181,7 +129,18 @@ class Table:
 
     def join(self, join: Join) -> bool:
         """Let the job share an existing fetch."""
-        return self._rows.write(protocol.join(join, self._terms))
+        return self._rows.write(protocol.join([join], self._terms))
+
+    def join_all(self, joins: Sequence[Join]) -> bool:
+        """Let different jobs share existing fetches, all of them or, if the write is refused, none.
+
+        They are those of an invocation, which fit into a transaction.
+        """
+        by_fetch: dict[str, list[Join]] = defaultdict(list)
+        for join in joins:
+            by_fetch[join.fetch_id].append(join)
+        writes = [protocol.join(sharing, self._terms) for sharing in by_fetch.values()]
+        return self._rows.write([operation for write in writes for operation in write])
 
     def resume(self, fetch: Fetch, *, now: int) -> bool:
         """Begin the next attempt of a fetch that nobody holds."""
@@ -214,11 +173,8 @@ class Table:
 
         Returns those that were made; if a departure has more jobs than fit into a transaction, the first ones leave.
         """
-        limit = 1 if alone else TRANSACTION_LIMIT
-        groups = list(_packed(map(self._plan, departures), limit=limit))
-        writes = [[operation for plan in group for operation in plan.write] for group in groups]
-        made = self._rows.write_all(writes)
-        return [plan.departed for group, was_made in zip(groups, made, strict=True) if was_made for plan in group]
+        plans = _packed(map(self._plan, departures), limit=1 if alone else TRANSACTION_LIMIT)
+        return _made(self._rows.write_all, plans)
 
     def remove_claims(self, marks: Sequence[Mark]) -> list[Mark]:
         """Remove the claims of the fetches that these marks name, unless newer fetches have them by now.
@@ -246,7 +202,7 @@ class Table:
         """Turn a batch into its mark, after its jobs were deleted."""
         return self._rows.write(protocol_delete.delete_batch(batch, self._terms))
 
-    def _plan(self, departure: Departure) -> _Plan:
+    def _plan(self, departure: Departure) -> _Plan[Departed]:
         fetch = departure.fetch
         if fetch is None:
             (job,) = departure.jobs
@@ -259,14 +215,14 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(Generic[T]):
     write: Write
-    departed: Departed  # once the write is made
+    what: T  # what is done once the write is made
 
 
-def _packed(plans: Iterable[_Plan], *, limit: int) -> Iterator[list[_Plan]]:
+def _packed(plans: Iterable[_Plan[T]], *, limit: int) -> Iterator[list[_Plan[T]]]:
     """Groups of plans that fit into one transaction each; a plan larger than the limit stands alone."""
-    group: list[_Plan] = []
+    group: list[_Plan[T]] = []
     size = 0
     for plan in plans:
         if group and size + len(plan.write) > limit:
@@ -278,22 +234,8 @@ def _packed(plans: Iterable[_Plan], *, limit: int) -> Iterator[list[_Plan]]:
         yield group
 
 
-def _keys(message: FetchMessage, robots: bool) -> list[str]:
-    of_host = [items.host_key(message.host_key)] if message.host_key else []
-    of_robots = _robots_keys(message) if message.host_key and robots else []
-    return [items.job_key(message.job_id), items.claim_key(message.url_key), *of_host, *of_robots]
-
-
-def _robots_keys(message: FetchMessage) -> list[str]:
-    return [
-        items.robots_key(key) for key in keys_of(message.host_key)
-    ]  # the scheme is in the job, which is not read yet
-
-
-def _is_anothers(item: items.Item, tenant: str | None) -> bool:
-    return tenant is not None and item["tenant"]["S"] != tenant
-
-
-def _fetch(item: items.Item, now: int) -> Fetch | None:
-    # TTL may lag by days: past sweep_at an item counts as absent.
-    return items.as_fetch(item) if int(item["sweep_at"]["N"]) > now // 1000 else None
+def _made(write_all: Callable[[list[Write]], list[bool]], groups: Iterable[list[_Plan[T]]]) -> list[T]:
+    """Make each group's writes in a transaction; returns what those that were made stand for."""
+    planned = list(groups)
+    made = write_all([[operation for plan in group for operation in plan.write] for group in planned])
+    return [plan.what for group, was_made in zip(planned, made, strict=True) if was_made for plan in group]

@@ -266,7 +266,7 @@ def test_a_submission_says_when_to_ask_first(w: World, size: int, seconds: str) 
 def test_what_is_finished_need_not_be_asked_for(w: World) -> None:
     """A replay that finds the end says so."""
     key = {"Idempotency-Key": "k"}
-    for path, body in (("/jobs", {"url": URL}), ("/batches", {"urls": [URL]})):
+    for path, body in (("/jobs", {"url": URL}), ("/batches", {"urls": [f"{URL}other"]})):
         assert "Retry-After" in w.request("POST", path, body, key).headers
         w.run()
         assert "Retry-After" not in w.request("POST", path, body, key).headers

@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 PROTOCOL = "chalicelib/storage/protocol.py"
+SUBMITTING = "chalicelib/storage/protocol_submit.py"
 DELETING = "chalicelib/storage/protocol_delete.py"
 LOOP = "chalicelib/runner/fetch_messages.py"
 ATTEMPT = "chalicelib/runner/attempt.py"
@@ -30,7 +31,10 @@ LEAVE = "chalicelib/jobs/leave.py"
 DELETE = "chalicelib/service/delete.py"
 SUBMIT = "chalicelib/service/submit.py"
 SUBMIT_BATCH = "chalicelib/service/submit_batch.py"
+REUSE = "chalicelib/service/reuse.py"
+READ = "chalicelib/service/read.py"
 TABLE = "chalicelib/storage/table.py"
+READING = "chalicelib/storage/reading.py"
 TERMS = "chalicelib/storage/terms.py"
 LINES = "chalicelib/storage/lines.py"
 ROBOTS_FILES = "chalicelib/storage/robots.py"
@@ -51,6 +55,7 @@ NEVER = '"(attribute_exists(pk) AND attribute_not_exists(pk))"'
 SUITES = [
     "tests/crash/test_traces.py",
     "tests/crash/test_lines.py",
+    "tests/crash/test_repeats.py",
     "tests/jobs/test_pace.py",
     "tests/runner/test_pace.py",
     "tests/jobs/test_robots.py",
@@ -137,7 +142,7 @@ BY_HAND = [
     Break("a loser's object stays", ATTEMPT, "        self._bucket.delete([result.key])  # where that fails the message is left, and comes back to it\n", ""),
     Break("a deleted job's message leaves its results", LOOP, "                if remove:\n", "                if False:\n"),
     Break("a deleted leader's message removes what others share", LOOP, "            end = self._carry_out(decision, message, now)\n", "            if seen.deleted and isinstance(decision, decide.Acknowledge):\n                decision = decide.Acknowledge(remove=True)\n            end = self._carry_out(decision, message, now)\n"),
-    Break("a message takes whatever job its id has", TABLE, "if isinstance(job, Job) and job.url_key == message.url_key else", "if isinstance(job, Job) else"),
+    Break("a message takes whatever job its id has", READING, "if isinstance(job, Job) and job.url_key == message.url_key else", "if isinstance(job, Job) else"),
     Break(
         "a repeated finish removes its own object",
         ATTEMPT,
@@ -146,7 +151,19 @@ BY_HAND = [
     ),
     Break("attempts share an object", BUCKET, "hexdigest()[:32]}/{attempt}", "hexdigest()[:32]}/1"),
     Break("a resume is no new attempt", PROTOCOL, '":next": fetch.attempt + 1', '":next": fetch.attempt'),
-    Break("a join is not counted", PROTOCOL, '"SET jobs = jobs + :one"', '"SET jobs = jobs + :none"'),
+    Break("a join is not counted", PROTOCOL, '"SET jobs = jobs + :joining"', '"SET jobs = jobs + :none"'),
+    Break("joins of an invocation count as one", PROTOCOL, '{":joining": len(joins)', '{":joining": 1'),
+    Break("joins of an invocation are believed", TOGETHER, "                if self.table.join_all([join for _, join in joining.values()]):\n", "                if self.table.join_all([join for _, join in joining.values()]) or True:\n"),
+    Break("a message that came twice joins twice", TOGETHER, "joining.setdefault(job.id, (delivery, join))", "joining[delivery.message_id + str(id(delivery))] = (delivery, join)"),
+    Break("a join at submission is not counted", SUBMITTING, '"SET jobs = jobs + :joining"', '"SET jobs = jobs + :none"'),
+    Break("a join at submission is believed", TABLE, "            for part in _made(self._rows.try_all, _packed(plans, limit=TRANSACTION_LIMIT)):\n                put += part\n", "            _made(self._rows.try_all, _packed(plans, limit=TRANSACTION_LIMIT))\n            for plan in plans:\n                put += plan.what\n"),
+    Break("a claim past its window is joined at submission", REUSE, "if claim is not None and claim.submitted_at > job.submitted_at - service.rules.window:", "if claim is not None:"),
+    Break("joined rows are put again", SUBMIT_BATCH, "put_jobs([job for job in missing if job.id not in joined])", "put_jobs(missing)"),
+    Break("a replayed batch joins what is there", SUBMIT_BATCH, "joined = reuse.join(self.service, missing)", "joined = reuse.join(self.service, jobs)", redundant="the rows are there, so the write is refused; not to ask saves it"),
+    Break("the lease ends while joined rows may be written", CALLS, "        with unavailable(operation, late=True):\n            try:\n                return write(token)\n", "        with unavailable(operation):\n            try:\n                return write(token)\n"),
+    Break("a batch is counted before all is finished", READ, "if found.finished and is_new and", "if is_new and"),
+    Break("a batch is thawed after its job is gone", DELETE, "            self.service.table.thaw_batch(batch_id)  # first: else a death would leave it with counts that are wrong\n            self.thawed.add(batch_id)\n        leaving_together = list(leave.departures(leaving))\n        departed = self.service.table.leave(leaving_together, alone=self.alone)\n", "            self.thawed.add(batch_id)\n        leaving_together = list(leave.departures(leaving))\n        departed = self.service.table.leave(leaving_together, alone=self.alone)\n        for batch_id in self.thawed:\n            self.service.table.thaw_batch(batch_id)\n"),
+    Break("a thawed batch keeps its counts", DELETING, '"SET thawed = :true REMOVE frozen"', '"SET thawed = :true"'),
     Break("a failure has no time", PROTOCOL, '"SET #status = :failed, failed_at = :now, finished_at = :now, #error = :error",\n            all_of(FETCH_UNCHANGED, FETCH_RUNNING)', '"SET #status = :failed, finished_at = :now, #error = :error",\n            all_of(FETCH_UNCHANGED, FETCH_RUNNING)'),
     Break(
         "the window counts from the clock",
@@ -176,7 +193,7 @@ BY_HAND = [
     Break("the burial starts", DECIDE, "return Fail(job) if dead_letter and isinstance(decision, Start) else decision", "return decision"),
     Break("a claim ends with its window", DECIDE, "    if fetch is None or fetch.finished:\n        return False\n", "    return False\n"),
     Break("a claim is renewed for a fetch that is over", DECIDE, "    if fetch is None or fetch.finished:\n", "    if fetch is None:\n"),
-    Break("a late sharer does not renew the claim", PROTOCOL, "        *([renewal] if joining.renew else []),\n", ""),
+    Break("a late sharer does not renew the claim", PROTOCOL, "        *renewals,\n", ""),
     Break("a fetch is swept before its late sharers", DECIDE, "return 2 * self.window + self.wait", "return self.window"),
     Break("acknowledge before the copy is sent", INVOCATION, "            invocation.send_copies([(delivery, later.until)], self._clock())\n        except Unavailable:\n            return Left(later.until)\n", "            invocation.send_copies([(delivery, later.until)], self._clock())\n        except Unavailable:\n            return Done()\n"),
     Break("copies are not sent", TOGETHER, "                self.invocation.send_copies(list(waiting.items()), self.clock())\n", ""),
@@ -213,14 +230,14 @@ BY_HAND = [
     Break(
         "the message is sent before the row is put",
         SUBMIT,
-        "        if _put(submission, job):\n            submission.send([job])\n",
-        "        submission.send([job])\n        if _put(submission, job):\n",
+        "        if not submission.service.table.submit_job(job):\n",
+        "        submission.send([job])\n        if not submission.service.table.submit_job(job):\n",
     ),
     Break(
         "a replay sends no message",
         SUBMIT,
-        "    service.queue.send([FetchMessage(standing.id, standing.url_key, standing.host_key or \"\")])\n",
-        "",
+        "        service.queue.send([FetchMessage(standing.id, standing.url_key, standing.host_key or \"\")])\n",
+        "        pass\n",
     ),
     Break(
         "a batch's own write, repeated, is a refusal",
@@ -231,14 +248,14 @@ BY_HAND = [
     Break(
         "a batch is accepted before its messages are sent",
         SUBMIT_BATCH,
-        "            self.submission.send(jobs)\n            return self._accept(batch, jobs)\n",
-        "            accepted = self._accept(batch, jobs)\n            self.submission.send(jobs)\n            return accepted\n",
+        "            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])\n            self._accept(batch)\n",
+        "            self._accept(batch)\n            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])\n",
     ),
     Break(
         "a replayed batch writes every row",
         SUBMIT_BATCH,
-        "self.service.table.put_jobs([job for job in jobs if job.id not in written])",
-        "self.service.table.put_jobs(jobs)",
+        "missing = [job for job in jobs if job.id not in written]",
+        "missing = jobs",
     ),
     Break("a replayed batch takes no lease", SUBMIT_BATCH, "        if standing.lease_until > now:\n            raise InProgress(-(-(standing.lease_until - now) // 1000))\n        mine = replace(standing, lease_until=now + self.service.batch_lease, holder=holder)\n        taken = self._take_lease(mine, lambda: self.service.table.take_over_batch(mine, now=now))\n        if not _is_held_by(taken, holder):\n            raise InProgress(1)\n", "        mine = standing\n"),
     Break("the lease ends while rows may be written", SUBMIT_BATCH, "            if not error.late:\n                self._release(batch)\n", "            self._release(batch)\n"),
@@ -284,7 +301,7 @@ def by_clause() -> Iterator[Break]:
         for path in (PROTOCOL, LINES, ROBOTS_FILES)
         for clause in re.findall(r"^([A-Z_]+) = \"", (ROOT / path).read_text(), re.MULTILINE)
     }
-    for path in (PROTOCOL, DELETING, LINES, ROBOTS_FILES):
+    for path in (PROTOCOL, SUBMITTING, DELETING, LINES, ROBOTS_FILES):
         yield from _of_module(path, clauses)
 
 

@@ -87,6 +87,7 @@ def check(w: World, ledger: Ledger) -> None:
     _deleted_ones_are_gone(w, ledger)
     _requests(w, ledger)
     _counts(stored)
+    _frozen(stored)
     _objects(w, stored, ledger)
     _redelivery(w, ledger)
     _nothing_is_blocked(w, ledger)
@@ -135,6 +136,18 @@ def _counts(stored: dict[str, Any]) -> None:
     fetches = {key.removeprefix("FETCH#"): item["jobs"] for key, item in stored.items() if key.startswith("FETCH#")}
     if dict(linked) != fetches:
         raise Broken(f"5: jobs linked {dict(linked)}, fetches count {fetches}")
+
+
+def _frozen(stored: dict[str, Any]) -> None:
+    for key, batch in stored.items():
+        if not key.startswith("BATCH#") or "digest" not in batch:
+            if key.startswith("BATCH#") and {"frozen", "thawed"} & batch.keys():
+                raise Broken(f"10: the mark {key} has counts")
+            continue
+        jobs = [stored.get(f"JOB#{key.removeprefix('BATCH#')}-{number}", {}) for number in range(batch["size"])]
+        statuses = Counter(stored[f"FETCH#{job['fetch_id']}"]["status"] for job in jobs if "url" in job)
+        if batch.get("frozen", statuses) != statuses:
+            raise Broken(f"10: {key} is counted as {batch['frozen']}, and is {dict(statuses)}")
 
 
 def _objects(w: World, stored: dict[str, Any], ledger: Ledger) -> None:

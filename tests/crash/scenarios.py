@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest import mock
 
 from chalicelib.jobs.access import LOCAL_TENANT
 from chalicelib.jobs.target import Target
+from chalicelib.service import read
 from tests.crash.invariants import Broken, Ledger
 from tests.crash.stepping import Conductor, Fault, Operation, Side
 from tests.world import HOUR, MINUTE, SECOND, World, failure
@@ -37,15 +39,27 @@ class Stage:
         job_id: str = job["id"]
         return job_id
 
+    @contextmanager
+    def claims_unseen(self) -> Iterator[None]:
+        """The claims are put just after a submission reads them: it joins nothing."""
+        table: Any = self.w.service.table
+        table.claims = lambda url_keys: {}
+        try:
+            yield
+        finally:
+            del table.claims
+
     def message(self, url: str = URL) -> tuple[str, list[dict[str, Any]]]:
-        """A job that was accepted, and its message, received."""
-        job_id = self.submit(url)
+        """A job that was accepted, and its message, received: it did not join at submission."""
+        with self.claims_unseen():
+            job_id = self.submit(url)
         return job_id, self.w.receive()
 
     def messages(self, *urls: str) -> list[dict[str, Any]]:
         """Jobs that were accepted, and their messages, received together."""
-        for url in urls:
-            self.submit(url)
+        with self.claims_unseen():
+            for url in urls:
+                self.submit(url)
         return self.w.receive()
 
     def finished(self, url: str = URL) -> str:
@@ -143,6 +157,24 @@ class Stage:
 
         return Operation(name, send)
 
+    def batch(self, *urls: str) -> dict[str, Any]:
+        """A batch that was accepted and is finished."""
+        batch: dict[str, Any] = self.w.submit_batch(list(urls))
+        self.ledger.accept(*batch["jobs"])
+        self.w.run()
+        return batch
+
+    def count(self, name: str, batch: dict[str, Any]) -> Operation:
+        """A client's question how a batch stands, where a page has fewer jobs than the batch."""
+
+        def ask() -> None:
+            with mock.patch.object(read, "PAGE", 1):
+                answer = self.w.request("GET", f"/batches/{batch['id']}")
+            if answer.status_code not in (200, 404, 503):
+                raise Broken(f"a question was answered {answer.status_code}: {answer.body!r}")
+
+        return Operation(name, ask)
+
     def delete(self, name: str, job_id: str) -> Operation:
         """A client's DELETE of a job; 204 counts, and 404 where it was deleted before."""
 
@@ -214,11 +246,66 @@ def submit_a_batch(s: Stage) -> list[Operation]:
 @single
 def submit_a_batch_again_after_its_handler_died(s: Stage) -> list[Operation]:
     first = s.post("submit", "/batches", {"urls": [URL, OTHER, URL]})
-    first.fault = Fault(3, Side.BEFORE)  # all but its acceptance is there
+    first.fault = Fault(4, Side.BEFORE)  # all but its acceptance is there
     s.conductor.run(first)
     s.w.run()
     s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
     return [s.post("submit again", "/batches", {"urls": [URL, OTHER, URL]})]
+
+
+@single
+def submit_a_repeat(s: Stage) -> list[Operation]:
+    s.finished()
+    return [s.post("submit", "/jobs", {"url": URL})]
+
+
+@single
+def submit_a_repeat_of_one_that_runs(s: Stage) -> list[Operation]:
+    s.crashed()
+    return [s.post("submit", "/jobs", {"url": URL})]
+
+
+@single
+def submit_a_batch_with_repeats(s: Stage) -> list[Operation]:
+    s.finished()
+    s.crashed(BAD)
+    return [s.post("submit", "/batches", {"urls": [URL, OTHER, URL, BAD]})]
+
+
+@single
+def submit_a_batch_with_repeats_again_after_its_handler_died(s: Stage) -> list[Operation]:
+    s.finished()
+    first = s.post("submit", "/batches", {"urls": [URL, OTHER, URL]})
+    first.fault = Fault(4, Side.BEFORE)  # the repeats are there, the other row is not
+    s.conductor.run(first)
+    s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+    return [s.post("submit again", "/batches", {"urls": [URL, OTHER, URL]})]
+
+
+@single
+def run_several_joins(s: Stage) -> list[Operation]:
+    s.finished()
+    s.crashed(OTHER)
+    return [s.run("run", s.messages(URL, OTHER, URL))]
+
+
+@single
+def count_a_finished_batch(s: Stage) -> list[Operation]:
+    return [s.count("count", s.batch(URL, OTHER))]
+
+
+@single
+def delete_one_of_a_batch_that_was_counted(s: Stage) -> list[Operation]:
+    batch = s.batch(URL, OTHER)
+    s.conductor.run(s.count("count", batch))
+    return [s.delete("delete", batch["jobs"][0]["id"])]
+
+
+@single
+def delete_a_batch_that_was_counted(s: Stage) -> list[Operation]:
+    batch = s.batch(URL, OTHER)
+    s.conductor.run(s.count("count", batch))
+    return [s.delete_batch("delete", batch)]
 
 
 @single
@@ -493,6 +580,88 @@ def a_copy_and_a_burial(s: Stage) -> list[Operation]:
 def two_runs_of_urls_of_a_host_that_refused(s: Stage) -> list[Operation]:
     s.deferred(BAD)
     return [s.run("J1", s.messages(BAD + "1", BAD + "2")), s.run("J2", s.messages(BAD + "1", BAD + "3"))]
+
+
+@pair
+def a_repeat_and_the_delete_of_the_last_sharer(s: Stage) -> list[Operation]:
+    first = s.finished()
+    s.ledger.excused[URL] += 1
+    return [s.post("submit", "/jobs", {"url": URL}), s.delete("delete", first)]
+
+
+@pair
+def a_repeat_and_the_run_of_its_fetch(s: Stage) -> list[Operation]:
+    return [s.post("submit", "/jobs", {"url": URL}), s.run("run", s.message()[1])]
+
+
+@pair
+def a_repeat_and_a_run_that_fails(s: Stage) -> list[Operation]:
+    s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+    s.ledger.excused[BAD] += 1
+    _, records = s.message(BAD)
+    s.w.pass_time(SECOND)
+    return [s.post("submit", "/jobs", {"url": BAD}), s.run("run", records)]
+
+
+@pair
+def two_repeats_with_one_key(s: Stage) -> list[Operation]:
+    s.finished()
+    return [s.post("S1", "/jobs", {"url": URL}), s.post("S2", "/jobs", {"url": URL})]
+
+
+@pair
+def a_late_repeat_of_a_submission_that_joined_and_a_delete(s: Stage) -> list[Operation]:
+    s.finished()
+    s.conductor.run(s.post("submit", "/jobs", {"url": URL}))
+    job_id = list(s.ledger.accepted)[-1]
+    return [s.post("submit again", "/jobs", {"url": URL}), s.delete("delete", job_id)]
+
+
+@pair
+def a_batch_with_repeats_and_the_delete_of_the_last_sharer(s: Stage) -> list[Operation]:
+    first = s.finished()
+    s.ledger.excused[URL] += 1
+    return [s.post("submit", "/batches", {"urls": [URL, OTHER, URL]}), s.delete("delete", first)]
+
+
+@pair
+def two_batches_with_repeats_and_one_key(s: Stage) -> list[Operation]:
+    s.finished()
+    urls = {"urls": [URL, OTHER]}
+    return [s.post("S1", "/batches", urls), s.post("S2", "/batches", urls)]
+
+
+@pair
+def several_joins_and_the_delete_of_the_last_sharer(s: Stage) -> list[Operation]:
+    first = s.finished()
+    s.ledger.excused[URL] += 1
+    return [s.run("run", s.messages(URL, URL)), s.delete("delete", first)]
+
+
+@pair
+def several_joins_and_their_redelivery(s: Stage) -> list[Operation]:
+    s.finished()
+    records = s.messages(URL, URL)
+    return [s.run("first", records), s.run("second", records)]
+
+
+@pair
+def several_joins_and_the_delete_of_one(s: Stage) -> list[Operation]:
+    s.finished()
+    records = s.messages(URL, URL)
+    return [s.run("run", records), s.delete("delete", list(s.ledger.accepted)[-1])]
+
+
+@pair
+def a_count_and_the_delete_of_a_job(s: Stage) -> list[Operation]:
+    batch = s.batch(URL, OTHER)
+    return [s.count("count", batch), s.delete("delete", batch["jobs"][0]["id"])]
+
+
+@pair
+def a_count_and_the_delete_of_its_batch(s: Stage) -> list[Operation]:
+    batch = s.batch(URL, OTHER)
+    return [s.count("count", batch), s.delete_batch("delete", batch)]
 
 
 @pair

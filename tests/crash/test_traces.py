@@ -233,7 +233,7 @@ class TestSubmissions:
         """Else the next handler's rows are linked when the first one's fall on them."""
         urls = {"urls": [URL, OTHER]}
         first = s.post("first", "/batches", urls)
-        first.fault = Fault(1, Side.LATE)
+        first.fault = Fault(2, Side.LATE)
         s.conductor.run(first)
         s.conductor.run(s.post("at once", "/batches", urls))
         s.w.run()
@@ -266,7 +266,7 @@ class TestSubmissions:
         """Else a third handler writes rows while the second does."""
         urls = {"urls": [URL]}
         first = s.post("first", "/batches", urls)
-        first.fault = Fault(2, Side.LATE)
+        first.fault = Fault(3, Side.LATE)
         with answered(s.w, "dynamodb", "BatchWriteItem", lambda number, params: error(400, "ThrottlingException")):
             s.conductor.run(first)
         s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
@@ -281,7 +281,7 @@ class TestSubmissions:
     def test_a_message_that_is_quicker_than_its_submission(self, s: Stage) -> None:
         """Whatever is on the queue at any moment of a submission, the job that is accepted runs."""
         submit = s.post("submit", "/jobs", {"url": URL})
-        for _ in range(3):
+        for _ in range(4):
             s.conductor.begin(submit) if submit.calls == 0 else s.conductor.make_calls(submit, 1)
             s.w.run()
         s.conductor.finish(submit)
@@ -697,7 +697,7 @@ class TestBatches:
         """Rows that are there are not written again."""
         urls = {"urls": [URL, "https://b.example/"]}
         first = s.post("first", "/batches", urls)
-        first.fault = Fault(3, Side.BEFORE)  # rows and messages are there, it is not accepted
+        first.fault = Fault(4, Side.BEFORE)  # rows and messages are there, it is not accepted
         s.conductor.run(first)
         s.w.run()
         s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
@@ -719,7 +719,7 @@ class TestBatches:
         s.conductor.begin(two, 2)
         s.conductor.make_calls(one, 1)  # takes over
         s.conductor.make_calls(two, 2)  # would take over and find no row
-        s.conductor.make_calls(one, 3)  # finds no row, writes it, sends the message
+        s.conductor.make_calls(one, 4)  # finds no row, nor a claim, writes it, sends the message
         s.w.deliver(s.w.receive())
         s.conductor.finish(two)
         s.conductor.finish(one)
