@@ -186,7 +186,6 @@ BY_HAND = [
         DECIDE,
         "    if own.lease_until > now:\n        return Wait(own.lease_until, own if own.in_line else None)\n",
         "",
-        redundant="the write's own clause refuses too; to decide it saves the write, and says when to come back",
     ),
     Break("attempts never end", DECIDE, "if dead_letter or own.spent >= rules.max_attempts:", "if dead_letter:"),
     Break("the burial resumes", DECIDE, "if dead_letter or own.spent >= rules.max_attempts:", "if own.spent >= rules.max_attempts:"),

@@ -189,6 +189,21 @@ class TestTheWindow:
         assert s.w.site.requests[URL] == 1
         end(s)
 
+    def test_two_starts_after_a_failure(self, s: Stage) -> None:
+        """Both have seen the claim's fetch dead: one replaces the claim, and the other joins it."""
+        s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+        s.ledger.excused[BAD] += 1
+        s.finished(BAD)
+        _, one = s.message(BAD)
+        _, two = s.message(BAD)
+        a, b = s.run("J1", one), s.run("J2", two)
+        s.conductor.begin(a, READ + WRITE + READ)  # a join is refused: then the fetch is read, too
+        s.conductor.begin(b, READ + WRITE + READ)
+        s.conductor.finish(a)
+        s.conductor.finish(b)
+        assert s.w.site.requests[BAD] == 2
+        end(s)
+
 
 class TestSubmissions:
     """A message and its row."""
