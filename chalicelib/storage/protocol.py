@@ -95,7 +95,8 @@ def start(beginning: Start, *, now: int, terms: Terms, turn: Turn | None) -> Wri
 def _replaceable(beginning: Start) -> list[str]:
     if beginning.dead is not None:
         return [CLAIM_OF_DEAD]
-    return [] if beginning.over is None else [f"({all_of(CLAIM_PAST_WINDOW, CLAIM_OF_OVER)})"]
+    of_over = all_of(CLAIM_PAST_WINDOW, CLAIM_OF_OVER)
+    return [] if beginning.over is None else [f"({of_over})"]
 
 
 def join(joins: Sequence[Join], terms: Terms) -> Write:

@@ -107,6 +107,8 @@ REDUNDANT: dict[str, str] = {
     "start: without FETCH_ABSENT": "a job with a fetch is linked or a mark, so the clauses on JOB refuse first; it stays "
     "as the last defence should a row ever be written again",
     "fail_unstarted: without FETCH_ABSENT": "as in start",
+    "submit_joined: without FETCH_SHARED": "a fetch that is gone has no number to add to, so that DynamoDB refuses the "
+    "expression; it stays because that is an error, and this is an answer",
     "give_up: without FETCH_UNCHANGED": "whoever gives up a fetch that another resumed and let go since would do so "
     "after another look too; it stays because an open fetch has one meaning, here and in resume",
     "accept_batch: without BATCH_LEASE_MINE": "only a handler that outlives its lease meets it, which the settings rule "

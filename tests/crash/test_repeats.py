@@ -51,8 +51,7 @@ class TestOne:
         s.conductor.finish(submit)
         job_id = list(s.ledger.accepted)[-1]
         s.w.run()
-        assert s.w.job(job_id)["attempts"] == 1
-        assert s.w.job(job_id)["status"] == "failed" or s.w.site.requests[BAD] == 2
+        assert s.w.job(job_id)["status"] == "succeeded"
         end(s)
 
     def test_a_slow_duplicate_does_not_bring_it_back(self, s: Stage) -> None:

@@ -870,6 +870,23 @@ class TestTheHourWhileAHostIsSlow:
         assert s.w.job(late_id)["status"] == s.w.job(other)["status"] == "succeeded"
         end(s)
 
+    def test_an_older_job_has_replaced_the_claim_of_what_a_late_sharer_joins(self, s: Stage) -> None:
+        """The older one's hour is not made longer by one that shares another fetch."""
+        _, records = s.crashed()
+        s.w.pass_time(70 * MINUTE)
+        _, older = s.message()
+        s.w.pass_time(20 * MINUTE)
+        _, late = s.message()
+        joining = s.run("late", late)
+        s.conductor.begin(joining, LOOKS)
+        s.w.deliver(records)
+        s.w.deliver(older)
+        s.ledger.excused[URL] += 2  # the older one's, and the last one's
+        s.conductor.finish(joining)
+        s.w.pass_time(50 * MINUTE)  # past the older one's hour
+        assert not s.w.job(s.finished())["reused"]
+        end(s)
+
     def test_an_older_job_starts_in_between(self, s: Stage) -> None:
         """A job saw a claim past its window on a finished fetch; an older one, delayed, starts before it does."""
         first = s.finished()
