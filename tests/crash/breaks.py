@@ -156,7 +156,7 @@ BY_HAND = [
     Break("a join is not counted", PROTOCOL, '"SET jobs = jobs + :joining"', '"SET jobs = jobs + :none"'),
     Break("joins of an invocation count as one", PROTOCOL, '{":joining": len(joins)', '{":joining": 1'),
     Break("joins of an invocation are believed", TOGETHER, "                if self.table.join_all([join for _, join in joining.values()]):\n", "                if self.table.join_all([join for _, join in joining.values()]) or True:\n"),
-    Break("a message that came twice joins twice", TOGETHER, "joining.setdefault(job.id, (delivery, join))", "joining[delivery.message_id + str(id(delivery))] = (delivery, join)"),
+    Break("a message that came twice joins twice", TOGETHER, "joining.setdefault(job.id, (delivery, join))", "joining[delivery.message_id + str(id(delivery))] = (delivery, join)", redundant="a transaction takes no item twice, so that it fails and each goes alone; not to ask saves it"),
     Break("a join at submission is not counted", SUBMITTING, '"SET jobs = jobs + :joining"', '"SET jobs = jobs + :none"'),
     Break("a join at submission is believed", TABLE, "            for part in _made(self._rows.try_all, _packed(plans, limit=TRANSACTION_LIMIT)):\n                put += part\n", "            _made(self._rows.try_all, _packed(plans, limit=TRANSACTION_LIMIT))\n            for plan in plans:\n                put += plan.what\n"),
     Break("a claim past its window is joined at submission", REUSE, "if claim is not None and claim.submitted_at > job.submitted_at - service.rules.window:", "if claim is not None:"),

@@ -870,6 +870,23 @@ class TestTheHourWhileAHostIsSlow:
         assert s.w.job(late_id)["status"] == s.w.job(other)["status"] == "succeeded"
         end(s)
 
+    def test_a_late_sharer_renews_what_another_would_replace(self, s: Stage) -> None:
+        """One has seen the fetch unfinished, and the other, a bit later, finished and past its window."""
+        _, records = s.crashed()
+        s.w.pass_time(90 * MINUTE)
+        _, late = s.message()
+        joining = s.run("late", late)
+        s.conductor.begin(joining, LOOKS)
+        s.w.deliver(records)
+        s.w.pass_time(5 * MINUTE)
+        _, later = s.message()
+        starting = s.run("later", later)
+        s.conductor.begin(starting, LOOKS)
+        s.conductor.finish(joining)
+        s.conductor.finish(starting)
+        assert s.w.site.requests[URL] == 2  # the one that died, and the one for all
+        end(s)
+
     def test_an_older_job_has_replaced_the_claim_of_what_a_late_sharer_joins(self, s: Stage) -> None:
         """The older one's hour is not made longer by one that shares another fetch."""
         _, records = s.crashed()
