@@ -156,6 +156,7 @@ class Stage(StrEnum):
     EARLY = "status, nothing begun"
     RUN = "run"
     POLL = "status, finished"
+    AGAIN = "status, finished, again"
     READ = "read the results"
     DELETE = "delete"
 
@@ -165,7 +166,7 @@ Life = dict[Stage, Tally]
 
 def _one(life: Life, times: int) -> Life:
     """A life's share of so many that were counted together."""
-    asked = {Stage.EARLY: ASKS, Stage.POLL: ASKS}
+    asked = {Stage.EARLY: ASKS, Stage.AGAIN: ASKS}
     return {stage: tally.over(times * asked.get(stage, 1)) for stage, tally in life.items()}
 
 
@@ -227,8 +228,9 @@ class Bench:
         for _ in range(ASKS):
             self.request(life[Stage.EARLY], "GET", path)
         self.run(life[Stage.RUN])
+        self.request(life[Stage.POLL], "GET", path)
         for _ in range(ASKS):
-            self.request(life[Stage.POLL], "GET", path)
+            self.request(life[Stage.AGAIN], "GET", path)
         for cursor in range(0, len(urls), PAGE):
             where = f"{path}/results?cursor={cursor}" if batch else f"{path}/result"
             self.request(life[Stage.READ], "GET", where)

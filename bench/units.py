@@ -209,7 +209,7 @@ class UnitCounter(logging.Handler):
 
     def _count_units(self, operation: str, params: dict[str, Any], parsed: dict[str, Any]) -> None:
         if operation in ("GetItem", "BatchGetItem"):
-            units = _read(params, parsed)
+            units = self._read(params, parsed)
             self._tally.read_units += units
         else:
             units = self._write(operation, params, made="Error" not in parsed)
@@ -221,6 +221,18 @@ class UnitCounter(logging.Handler):
             entry.told += 1
             entry.ours += units
             entry.theirs += sum(one["CapacityUnits"] for one in (told if isinstance(told, list) else [told]))
+
+    def _read(self, params: dict[str, Any], parsed: dict[str, Any]) -> float:
+        """Units of a reading: of whole items, also where only some of their members were asked for."""
+        if "Key" in params:
+            return read_units(item_size(parsed.get("Item", {}))) * (1.0 if params.get("ConsistentRead") else 0.5)
+        units = 0.0
+        for table, request in params["RequestItems"].items():
+            found = parsed.get("Responses", {}).get(table, [])
+            sizes = [max(item_size(item), self.sizes.get(item["pk"]["S"], 0)) for item in found]
+            asked = sum(map(read_units, sizes)) + len(request["Keys"]) - len(found)
+            units += asked * (1.0 if request.get("ConsistentRead") else 0.5)
+        return units
 
     def _write(self, operation: str, params: dict[str, Any], *, made: bool) -> float:
         """Units of a write, refused or made; and remember the sizes that it leaves."""
@@ -242,17 +254,6 @@ class UnitCounter(logging.Handler):
         request = {table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}}
         found = self._look.batch_get_item(RequestItems=request)["Responses"][table]
         return {item["pk"]["S"]: item_size(item) for item in found}
-
-
-def _read(params: dict[str, Any], parsed: dict[str, Any]) -> float:
-    if "Key" in params:
-        return read_units(item_size(parsed.get("Item", {}))) * (1.0 if params.get("ConsistentRead") else 0.5)
-    units = 0.0
-    for table, request in params["RequestItems"].items():
-        found = parsed.get("Responses", {}).get(table, [])
-        asked = sum(read_units(item_size(item)) for item in found) + len(request["Keys"]) - len(found)
-        units += asked * (1.0 if request.get("ConsistentRead") else 0.5)
-    return units
 
 
 def _written(operation: str, params: dict[str, Any]) -> Iterator[_Written]:
