@@ -145,7 +145,8 @@ def _frozen(stored: dict[str, Any]) -> None:
                 raise Broken(f"10: the mark {key} has counts")
             continue
         jobs = [stored.get(f"JOB#{key.removeprefix('BATCH#')}-{number}", {}) for number in range(batch["size"])]
-        statuses = Counter(stored[f"FETCH#{job['fetch_id']}"]["status"] for job in jobs if "url" in job)
+        fetches = [stored[f"FETCH#{job['fetch_id']}"] if "fetch_id" in job else {} for job in jobs if "url" in job]
+        statuses = Counter(fetch.get("status", "queued") for fetch in fetches)
         if batch.get("frozen", statuses) != statuses:
             raise Broken(f"10: {key} is counted as {batch['frozen']}, and is {dict(statuses)}")
 
