@@ -25,7 +25,11 @@ def join(service: Service, jobs: Sequence[Job]) -> dict[str, Shown]:
     except Unavailable:
         return {}
     stored = {job.id for job in service.table.submit_joined(sharers)} if sharers else set()
-    linked = [replace(job, fetch_id=fetch_id) for fetch_id, some in sharers.items() for job in some if job.id in stored]
+    linked = [replace(job, fetch_id=fetch_id) for fetch_id, some in sharers.items() for job in some]
+    refused = {job.id for job in linked if job.id not in stored}
+    # A write may be refused because of itself: the driver repeats it when its answer is lost.
+    rows = service.table.jobs(sorted(refused), tenant=linked[0].tenant) if refused else {}
+    linked = [job for job in linked if job.id in stored or rows.get(job.id) == job]
     if linked:
         service.metrics.add(Metric.REUSED, len(linked))
     return {shown.job.id: shown for shown in show_with(service, linked, fetches)}

@@ -160,6 +160,7 @@ BY_HAND = [
     Break("a join at submission is not counted", SUBMITTING, '"SET jobs = jobs + :joining"', '"SET jobs = jobs + :none"'),
     Break("a join at submission is believed", TABLE, "            for part in _made(self._rows.try_all, _packed(plans, limit=TRANSACTION_LIMIT)):\n                put += part\n", "            _made(self._rows.try_all, _packed(plans, limit=TRANSACTION_LIMIT))\n            for plan in plans:\n                put += plan.what\n"),
     Break("a claim past its window is joined at submission", REUSE, "if claim is not None and claim.submitted_at > job.submitted_at - service.rules.window:", "if claim is not None:"),
+    Break("a join that is refused by itself is believed", REUSE, "rows.get(job.id) == job]", "False]"),
     Break("joined rows are put again", SUBMIT_BATCH, "put_jobs([job for job in missing if job.id not in joined])", "put_jobs(missing)"),
     Break("a replayed batch joins what is there", SUBMIT_BATCH, "joined = reuse.join(self.service, missing)", "joined = reuse.join(self.service, jobs)", redundant="the rows are there, so the write is refused; not to ask saves it"),
     Break("the lease ends while joined rows may be written", CALLS, "        with unavailable(operation, late=True):\n            try:\n                return write(token)\n", "        with unavailable(operation):\n            try:\n                return write(token)\n"),

@@ -141,6 +141,16 @@ class TestSeveral:
         assert len(s.ledger.accepted) == 2
         end(s)
 
+    def test_joined_rows_whose_write_is_repeated_are_not_put_again(self, s: Stage) -> None:
+        """The answer was lost, and the repeat is refused by the rows that the first one has put."""
+        s.finished()
+        submit = s.post("submit", "/batches", {"urls": [URL, OTHER, URL]})
+        submit.fault = Fault(PUT + CLAIM + FETCH, Side.REPEATED)
+        s.conductor.run(submit)
+        assert len(s.w.receive()) == 1
+        assert len(s.ledger.accepted) == 4
+        end(s)
+
     def test_joins_that_are_refused_are_stored_as_new_ones(self, s: Stage) -> None:
         """They stand in one write with others, which then are new as well."""
         first = s.finished()
