@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.invariants import check, check_clean, settle
 from tests.crash.scenarios import BAD, OTHER, URL, Stage
 from tests.crash.stepping import Fault, Operation, Side
+from tests.crash.test_traces import READ, WRITE, end
 from tests.test_faults import answered, error
 from tests.world import HOUR, MINUTE, SECOND, failure
 
 CLAIM, FETCH, PUT = 1, 1, 1  # a submission's calls: it reads the claim, then its fetch, then writes
-READ, WRITE = 1, 1  # a run's: see test_traces
-
-
-def end(s: Stage) -> None:
-    """The world goes on, and every promise holds."""
-    settle(s.w)
-    check(s.w, s.ledger)
-    check_clean(s.w, s.ledger)
 
 
 class TestOne:
