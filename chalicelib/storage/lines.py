@@ -23,7 +23,6 @@ _KEPT_SECONDS = 7 * 86400  # after the last write, before an item may be swept
 
 PACE_ABSENT = "attribute_not_exists(pk)"
 PACE_UNCHANGED = "cool_until = :seen AND least_us = :least"  # who slows a host, or changes its interval, sets these
-LINE_GOES_ON = "next_place > :due"
 LINE_OVER = "next_place <= :due"
 LINE_NOT_FULL = "next_place <= :last"
 LINE_UNCHANGED = "next_place = :seen_next"
@@ -112,9 +111,8 @@ class Lines:
         values = {":count": count, ":due": due, ":end": due + count, ":last": self._last(line, now)}
         values |= {":seen": line.cool_until, ":least": line.least_us, ":sweep": self._sweep_at(now)}
         key, sets = items.host_key(line.host_key), "SET sweep_at = :sweep, next_place = "
-        if line.next_place > due:
-            clauses = all_of(PACE_UNCHANGED, LINE_GOES_ON, LINE_NOT_FULL)
-            return update(key, f"{sets} next_place + :count", clauses, values)
+        if line.next_place > due:  # and stays so: places are only taken
+            return update(key, f"{sets} next_place + :count", all_of(PACE_UNCHANGED, LINE_NOT_FULL), values)
         return update(key, f"{sets} :end", all_of(PACE_UNCHANGED, LINE_OVER), values)
 
     def _replacing(self, standing: Pace | None, pace: Pace, now: int) -> Operation:

@@ -55,6 +55,7 @@ NEVER = '"(attribute_exists(pk) AND attribute_not_exists(pk))"'
 SUITES = [
     "tests/crash/test_traces.py",
     "tests/crash/test_lines.py",
+    "tests/crash/test_turns.py",
     "tests/crash/test_repeats.py",
     "tests/jobs/test_pace.py",
     "tests/runner/test_pace.py",
@@ -111,6 +112,7 @@ REDUNDANT: dict[str, str] = {
     "expression; it stays because that is an error, and this is an answer",
     "give_up: without FETCH_UNCHANGED": "whoever gives up a fetch that another resumed and let go since would do so "
     "after another look too; it stays because an open fetch has one meaning, here and in resume",
+    "line_up: without FETCH_UNCHANGED": "as in give_up",
     "accept_batch: without BATCH_LEASE_MINE": "only a handler that outlives its lease meets it, which the settings rule "
     "out; it stays because it costs nothing and ties a 202 to the lease under which the rows were written",
 }

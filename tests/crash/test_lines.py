@@ -114,6 +114,25 @@ def test_a_line_that_is_late_is_moved_once(s: Stage) -> None:
     in_every_order(s, make, check)
 
 
+def test_a_line_that_is_late_is_not_moved_into_a_pause(s: Stage) -> None:
+    """Who saw that it is late does not know that the host was slowed since, and must be left alone."""
+
+    def make() -> list[Operation]:
+        seen = paced(s)
+        s.w.pass_time(MINUTE)
+        return [
+            Operation("W1", lambda: s.w.service.lines.move(seen, 30 * SECOND, now=s.w.now)),
+            slowing(s, "W2", seen),
+        ]
+
+    def check() -> None:
+        pace = standing(s)
+        assert pace is not None
+        assert pace.cool_until >= s.w.now + 2 * SECOND
+
+    in_every_order(s, make, check)
+
+
 def test_a_wave_of_refusals_slows_a_host_once(s: Stage) -> None:
     """Each of them saw the host before the first refusal."""
 
