@@ -16,8 +16,6 @@ RUN = .venv/bin/python
 
 # A process for each core: test files share nothing.
 PARALLEL = -n auto --dist loadfile
-# What takes longest of `make check`.
-PROOF = $(PARALLEL) tests/crash
 
 .PHONY: help
 help: ## list the targets
@@ -52,8 +50,8 @@ check: $(INSTALLED) ## format, lint, types, and the tests that need no emulator,
 	$(RUN) -m deno fmt --check
 	$(RUN) -m deno lint
 	$(RUN) -m deno check chalicelib
-	DEPTH=full $(RUN) -m pytest --cov --cov-report=term --cov-fail-under=90 --ignore=tests/crash
-	DEPTH=full $(RUN) -m pytest $(PROOF)
+	DEPTH=full $(RUN) -m pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=90 --ignore=tests/crash
+	DEPTH=full $(RUN) -m pytest $(PARALLEL) tests/crash
 
 .PHONY: prove
 prove: $(INSTALLED) ## the proof of the protocol, deeper than in the tests, on two emulators (three quarters of an hour)
