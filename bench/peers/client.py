@@ -66,10 +66,12 @@ class Client:
         self._api = api
         self._still_runs = still_runs
 
-    def submit_batch(self, urls: Sequence[str]) -> tuple[str, list[str]]:
-        """Submit URLs; returns the ids of the batch and of its jobs, in order."""
+    def submit_batch(self, urls: Sequence[str]) -> tuple[str, list[str], bool]:
+        """Submit URLs; returns the ids of the batch and of its jobs, in order, and whether all have succeeded by then,
+        as far as the answer says."""
         batch = self._json("POST", "/batches", 202, {"urls": list(urls)})
-        return batch["id"], [job["id"] for job in batch["jobs"]]
+        all_done = all(job.get("status") == "succeeded" for job in batch["jobs"])
+        return batch["id"], [job["id"] for job in batch["jobs"]], all_done
 
     def await_batch(self, batch_id: str, began: float) -> int:
         """Wait until every job of the batch has succeeded; returns how often that was asked.

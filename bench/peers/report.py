@@ -55,7 +55,8 @@ def _speed(results: Results, notes: Sequence[str]) -> Table:
             (
                 "- Progress is asked for after 60% of the time that the rest seems to take, and not before 3% of what "
                 "has passed, with pauses of a quarter of a second at the most, whoever is asked: "
-                f"{asked} times a batch at the most. The answers are part of the time."
+                f"{asked} times a batch at the most. The answers are part of the time. "
+                "Where the answer to the submission says that all have succeeded, nothing is asked."
             ),
         ],
     )

@@ -135,21 +135,16 @@ def _read_all(
     service: Service, batch: Batch, cursor: int, status: Status | None
 ) -> tuple[list[str], list[Shown], list[Standing]]:
     """The jobs that are listed from `cursor` on, the first page of them, and where all of the batch stand."""
-    if status is None and batch.size <= PAGE:
-        shown = show_batch(service, batch)
-        return [], [one for one in shown if number(one.job.id) >= cursor], [one.standing for one in shown]
-    standings = service.table.standings(batch.job_ids(), tenant=batch.tenant, now=service.clock())
-    listed = [one.job_id for one in standings if status in (None, one.status) and number(one.job_id) >= cursor]
-    page = _show(service, batch, listed[:PAGE])
-    read_again = set(listed[:PAGE])  # those stand where they are shown
-    return (
-        listed,
-        page,
-        [
-            *(one.standing for one in page),
-            *(one for one in standings if one.job_id not in read_again),
-        ],
-    )
+    job_ids = batch.job_ids()
+    first = job_ids[cursor : cursor + PAGE] if status is None else []  # which are on the page, unless they are deleted
+    page = _show(service, batch, first)
+    others = job_ids[:cursor] + job_ids[cursor + len(first) :]
+    standings = service.table.standings(others, tenant=batch.tenant, now=service.clock())
+    more = [one.job_id for one in standings if status in (None, one.status) and number(one.job_id) >= cursor]
+    listed = [*(one.job.id for one in page), *more]
+    page += _show(service, batch, more[: PAGE - len(page)])
+    shown = {one.job.id for one in page}  # those stand where they are shown
+    return listed, page, [*(one.standing for one in page), *(one for one in standings if one.job_id not in shown)]
 
 
 def _freeze(service: Service, found: BatchPage) -> None:

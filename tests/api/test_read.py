@@ -12,6 +12,7 @@ from chalice.test import HTTPResponse
 from chalicelib.api.render import Renderer
 from chalicelib.jobs.entities import Status
 from chalicelib.runner.outcome import Fetched, Sink
+from chalicelib.service import read
 from chalicelib.service.read import read_job
 from tests.depth import FULL
 from tests.world import DAY, HOUR, SECOND, Site, World, failure
@@ -292,6 +293,20 @@ def test_counts_by_status(w: World) -> None:
     assert Counter(page["counts"]) == Counter(queued=1, succeeded=1, failed=1, running=0)
     assert (page["total"], page["finished"]) == (3, False)
     assert {job["status"] for job in page["jobs"]} == {Status.QUEUED, Status.SUCCEEDED, Status.FAILED}
+
+
+def test_a_page_is_full_though_jobs_of_it_were_deleted(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next ones move up, and the next page begins behind them."""
+    monkeypatch.setattr(read, "PAGE", 2)
+    batch = w.submit_batch([f"{URL}{n}" for n in range(6)])
+    for number in (0, 2):
+        w.request("DELETE", f"/jobs/{batch['id']}-{number}")
+    page = w.request("GET", f"/batches/{batch['id']}").json_body
+    assert [job["id"] for job in page["jobs"]] == [f"{batch['id']}-{number}" for number in (1, 3)]
+    assert page["total"] == 4
+    following = w.request("GET", page["next"]).json_body
+    assert [job["id"] for job in following["jobs"]] == [f"{batch['id']}-{number}" for number in (4, 5)]
+    assert (following["total"], following["next"]) == (4, None)
 
 
 def test_a_stage_prefix_is_in_every_link(w: World) -> None:
