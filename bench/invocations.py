@@ -18,6 +18,7 @@ from pathlib import Path
 from bench import aws
 from bench.peers.processes import on_one_core
 from chalicelib import wiring
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.runner.fetcher import Fetcher
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 
@@ -48,9 +49,9 @@ def main() -> None:
     slowest: dict[str, float] = {}
     fetch = Fetcher.fetch
 
-    def timed(self: Fetcher, url: str, sink: Sink) -> Fetched | Failure:
+    def timed(self: Fetcher, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched | Failure:
         began = time.perf_counter()
-        outcome = fetch(self, url, sink)
+        outcome = fetch(self, url, sink, request_headers)
         slowest[url] = time.perf_counter() - began
         if not isinstance(outcome, Fetched):
             raise RuntimeError(f"{url} was not fetched: {outcome}")

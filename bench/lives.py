@@ -29,6 +29,7 @@ from chalice.local import LambdaEventConverter, RouteMatcher
 from bench.peers.site import HOSTS
 from bench.units import Tally, UnitCounter
 from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.runner.fetcher import Fetcher, FetchLimits
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.service.read import PAGE
@@ -114,9 +115,9 @@ class _Internet(Site):
             getaddrinfo=lambda _name, port, *args, **kwargs: socket.getaddrinfo(HOST, port, *args, **kwargs),
         )
 
-    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+    def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched | Failure:
         """One attempt at the URL."""
-        return self._fetcher.fetch(url, sink)
+        return self._fetcher.fetch(url, sink, request_headers)
 
 
 class Urls:

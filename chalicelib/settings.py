@@ -57,6 +57,7 @@ class Settings:
     allowed_origins: str = ""  # web origins whose pages may read the API, separated by commas; * is any
     quota_urls_per_minute: int = _number(0, least=0)  # of each tenant; 0: no limit
     quota_urls_per_day: int = _number(0, least=0)
+    service_key: str = ""  # of this deployment alone; hides what is hashed from who could guess it
 
     # The once-an-hour rule, and how long jobs and results are kept
     window_seconds: int = _number(3600)

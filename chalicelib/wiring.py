@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ABOUT_URL = "https://fetch-queue.dev/how-sites-are-asked"  # docs/how-sites-are-asked.md
 API_THREADS = 16  # how many of a batch's 142 calls are made at once
 HOUR_MS = 3_600_000
+LEAST_KEY = 32  # characters; `make deploy` makes one of 64
 RUNNER_THREADS = 64  # enough for several batches of ten messages, if one process takes several
 
 
@@ -121,11 +122,18 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
         links=Links(outside.client("s3"), s.bucket_name, credentials=outside.credentials, clock=outside.clock),
         addresses=addresses,
         batch_lease=s.batch_lease_seconds * 1000,
+        secret=_secret(s),
         clock=outside.clock,
         sleep=outside.sleep,
         new_id=outside.new_id,
         metrics=outside.metrics,
     )
+
+
+def _secret(s: Settings) -> bytes:
+    if not s.local and len(s.service_key) < LEAST_KEY:
+        raise settings_module.SettingsError(f"SERVICE_KEY must have at least {LEAST_KEY} characters")
+    return s.service_key.encode()
 
 
 def make_runner(s: Settings, outside: Outside, fetcher: Fetches, robots_fetcher: Fetches | None = None) -> Runner:

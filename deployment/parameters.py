@@ -24,14 +24,14 @@ COMPUTED = {
     "DeadLetterRetentionSeconds": "DeadLetterRetentionDays",
     "MaxReceiveCount": "MaxAttempts",
 }
-_GIVEN_ELSEWHERE = ("Name", "Stage")
+_GIVEN_ELSEWHERE = ("Name", "Stage", "ServiceKey")
 _VISIBILITY_FACTOR = (
     6  # times the function's time-out: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 )
 
 
 def of_stage(stage: str, overrides: Mapping[str, str] | None = None, directory: Path = CHALICE) -> dict[str, str]:
-    """The stack's parameters for a stage, complete. `overrides` come last, and may name the Stage.
+    """The stack's parameters for a stage, all but its secrets. `overrides` come last, and may name the Stage.
 
     Raises DeploymentError if the stage or a value is unknown, or a value breaks a rule.
     """
@@ -47,7 +47,7 @@ def of_stage(stage: str, overrides: Mapping[str, str] | None = None, directory: 
     broken = _unknown(values, declared)
     values = {"Stage": stage} | values | dict(overrides or {})
     settings, more = _settings(values)
-    parameters = {name: str(body["Default"]) for name, body in declared.items()}
+    parameters = {name: str(body["Default"]) for name, body in declared.items() if not is_secret(body)}
     parameters |= values | settings.stack_parameters  # where a value is 0 for what follows from others, what follows
     broken += more + settings_module.check(settings) + _limits(parameters, declared) + _functions(settings, parameters)
     if broken:
@@ -96,10 +96,17 @@ def _settings(values: Mapping[str, str]) -> tuple[Settings, list[str]]:
     return Settings(**known), broken  # type: ignore[arg-type]
 
 
+def is_secret(declared: Mapping[str, Any]) -> bool:
+    """True for a parameter that CloudFormation shows nobody: the deployment makes its value, and keeps it."""
+    return bool(declared.get("NoEcho"))
+
+
 def _limits(parameters: Mapping[str, str], declared: Mapping[str, Any]) -> list[str]:
     """What CloudFormation would refuse, reported before it is asked."""
     broken = []
     for name, body in declared.items():
+        if is_secret(body):
+            continue
         text = parameters[name]
         if body["Type"] == "Number" and not (text.isascii() and text.isdigit()):
             broken.append(f"{name} must be a whole number, not {text!r}")

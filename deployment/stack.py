@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from deployment.account import Account, as_deployment_error
 from deployment.errors import DeploymentError
+from deployment.parameters import is_secret
 
 Report = Callable[[str], object]
 
@@ -35,6 +37,7 @@ class Stack:
     report: Report
     pause_seconds: float = 2.0
     told: set[str] = field(default_factory=set)
+    new_secret: Callable[[], str] = lambda: secrets.token_hex(32)
 
     def deploy(self, template: str, parameters: Mapping[str, str]) -> bool:
         """Bring the stack to what the template says; False if it already is.
@@ -103,7 +106,8 @@ class Stack:
                 {"ParameterKey": name, "ParameterValue": value}
                 for name, value in parameters.items()
                 if name in declared
-            ],
+            ]
+            + self._secrets(declared),
             Tags=[{"Key": "application", "Value": "fetch-queue"}],
         )["Id"]
         while True:
@@ -121,6 +125,18 @@ class Stack:
             what = change["ResourceChange"]
             self.report(f"  to {what['Action'].lower():8} {what['ResourceType']} {what['LogicalResourceId']}")
         return str(change_set)
+
+    def _secrets(self, declared: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The values of secret parameters: those that the stack has, or new ones."""
+        found = self._describe(self.name) or {}
+        known = {parameter["ParameterKey"] for parameter in found.get("Parameters", [])}
+        return [
+            {"ParameterKey": name, "UsePreviousValue": True}
+            if name in known
+            else {"ParameterKey": name, "ParameterValue": self.new_secret()}
+            for name, body in declared.items()
+            if is_secret(body)
+        ]
 
     def _delete(self) -> None:
         found = self._describe(self.name)

@@ -26,8 +26,10 @@ def template() -> dict[str, Any]:
     """The part of the merge template that an emulator can create by itself."""
     whole = json.loads(RESOURCES.read_text(encoding="utf-8"))
     resources = {name: body for name, body in whole["Resources"].items() if body.get("Type") in _TYPES}
+    # The secret ones are the functions' own.
+    parameters = {name: body for name, body in whole["Parameters"].items() if not body.get("NoEcho")}
     return {
-        "Parameters": whole["Parameters"],
+        "Parameters": parameters,
         "Conditions": {"Named": whole["Conditions"]["Named"]},
         "Resources": resources,
     }

@@ -36,6 +36,7 @@ _INDEX = """<!doctype html>
 <li><a href="/late/1">/late/&lt;id&gt;</a>: 404 the first time, then 200
 <li><a href="/script.html">/script.html</a>, <a href="/script.svg">/script.svg</a>: they say what they do where they run
 <li><a href="/redirect">/redirect</a>: to /hello.txt
+<li><a href="/headers">/headers</a>: the headers of the request
 <li><a href="/count">/count?path=/hello.txt</a>: how often a URL was requested
 </ul>
 """
@@ -100,6 +101,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._send("text/html; charset=utf-8", _SCRIPT_HTML.encode())
             case ["script.svg"]:
                 self._send("image/svg+xml", _SCRIPT_SVG.encode())
+            case ["headers"]:
+                self._send("application/json", json.dumps(dict(self.headers), indent=2).encode() + b"\n")
             case ["redirect"]:
                 self._send("text/plain; charset=utf-8", b"See /hello.txt\n", 302, {"Location": "/hello.txt"})
             case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -85,6 +86,7 @@ class LocalStack:
         emulator_port = sockets.free_port(self._options.emulator_port, "EMULATOR_PORT")
         self.emulator_url = f"http://{environment.HOST}:{emulator_port}"
         self.variables = environment.scrubbed(self._given, self.emulator_url)
+        self.variables["SERVICE_KEY"] = self.variables.get("SERVICE_KEY") or secrets.token_hex(32)
         try:
             configured = service_settings.from_environment(self.variables)
         except service_settings.SettingsError as error:

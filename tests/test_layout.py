@@ -139,6 +139,7 @@ def loaded(role: str, *calls: str) -> set[str]:
         "TABLE_NAME": "table",
         "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/1/q",
         "BUCKET_NAME": "bucket",
+        **({"SERVICE_KEY": "k" * 32} if role == "api" else {}),
     }
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True

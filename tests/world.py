@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -29,6 +29,7 @@ from chalicelib.jobs import access
 from chalicelib.jobs.access import LOCAL_TENANT, Token
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.entities import ErrorType, FetchError
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.metrics import Metrics
 from chalicelib.runner.fetch_messages import FetchMessages
 from chalicelib.runner.outcome import Failure, Fetched, Sink
@@ -60,10 +61,12 @@ class Site:
     answers: dict[str, list[bytes | Failure]] = field(default_factory=dict)  # the last one stays
     during: Callable[[str], None] | None = None  # happens while a fetch runs
     note: Callable[[str], None] | None = None  # is told of each request
+    sent: dict[str, list[RequestHeaders]] = field(default_factory=lambda: defaultdict(list))  # with each request
 
-    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+    def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched | Failure:
         """One attempt at the URL."""
         self.requests[url] += 1
+        self.sent[url].append(request_headers)
         if self.note is not None:
             self.note(url)
         if self.during is not None:
@@ -113,6 +116,9 @@ class World:
     seconds_left: float = 1000.0
     metrics: list[str] = field(default_factory=list)  # lines
     meanwhile: Callable[[], object] | None = None  # happens each time that the API waits
+    private: dict[str, dict[str, str]] = field(
+        default_factory=dict
+    )  # headers, by the URLs that are submitted with them
 
     def __post_init__(self) -> None:
         self.given = self.settings
@@ -219,13 +225,19 @@ class World:
         sent = {"Host": "127.0.0.1:8000"} | dict(headers or {})
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
-            raw = json.dumps(body).encode()
+            raw = json.dumps(self._with_headers(body) if self.private else body).encode()
         # Not by chalice.test's client: it changes the environment meanwhile, and requests of several threads overlap.
         try:
             answer = self.gateway.handle_request(method=method.upper(), path=path, headers=sent, body=raw or b"")
         except LocalGatewayException as error:
             return HTTPResponse(headers=error.headers, body=error.body or b"", status_code=error.CODE)
         return HTTPResponse.create_from_dict(answer)
+
+    def _with_headers(self, body: Any) -> Any:
+        """The body of a submission, with the headers of those of its URLs that have some."""
+        if "urls" in body:
+            return body | {"urls": [self._with_headers({"url": url}) for url in body["urls"]]}
+        return body | ({"headers": self.private[body["url"]]} if body["url"] in self.private else {})
 
     def submit(self, url: str, key: str | None = None) -> dict[str, Any]:
         """Submit one URL that is accepted."""
@@ -368,6 +380,7 @@ class World:
         self.delays.clear()
         self.delayed.clear()
         self.site.requests.clear()
+        self.site.sent.clear()
         self.site.answers.clear()
         self.site.during = self.meanwhile = None
         self.now, self.ids, self.seconds_left = START, 0, 1000.0

@@ -64,6 +64,13 @@ _DONE = msgspec.structs.replace(
     reused=False,
     result=_RESULT,
 )
+_WITH_REFERENCE = msgspec.structs.replace(
+    _QUEUED,
+    id=f"{_BATCH}-1",
+    url="https://example.com/shoes",
+    links=JobLinks(self=f"/jobs/{_BATCH}-1", result=f"/jobs/{_BATCH}-1/result", batch=f"/batches/{_BATCH}"),
+    reference="shoes, German",
+)
 _FAILED = msgspec.structs.replace(
     _DONE,
     id=f"{_BATCH}-1",
@@ -88,15 +95,21 @@ _LINKS = BatchLinks(self=f"/batches/{_BATCH}")
 
 _ALL: list[msgspec.Struct] = [
     JobRequest(url="https://example.com/hello.txt"),
-    BatchRequest(urls=["https://example.com/hello.txt", "ftp://example.com/file"]),
+    BatchRequest(
+        urls=[
+            "https://example.com/hello.txt",
+            "ftp://example.com/file",
+            JobRequest(url="https://example.com/shoes", headers={"Accept-Language": "de"}, reference="shoes, German"),
+        ]
+    ),
     _DONE,
     LinkedJobView(**{**msgspec.structs.asdict(_DONE), "result": _LINKED}),
     BatchAccepted(
         id=_BATCH,
         submitted_at=_SUBMITTED,
         expires_at=_EXPIRES,
-        total=1,
-        jobs=[_QUEUED],
+        total=2,
+        jobs=[_QUEUED, _WITH_REFERENCE],
         rejected=[
             Rejected(index=1, url="ftp://example.com/file", detail="the scheme must be http or https, not ftp"),
         ],

@@ -3,6 +3,7 @@
 
 import {
   aside,
+  asSubmitted,
   BATCH_ID,
   batchesIn,
   batchPath,
@@ -21,6 +22,7 @@ import {
   inAWhile,
   inShort,
   isBranch,
+  isRepeatable,
   isToken,
   kindOf,
   leafOf,
@@ -33,6 +35,7 @@ import {
   noJob,
   number,
   numberOf,
+  optionsOf,
   parsed,
   pauseBefore,
   pendingOf,
@@ -57,6 +60,8 @@ import {
 } from "./page_logic.js";
 
 const PREFIX = document.querySelector('meta[name="api-prefix"]').getAttribute("content");
+const NOT_REPEATABLE =
+  "What is left was submitted with headers, which are not shown again: submit it once more yourself.";
 const POLL_SECONDS = 2; // where an answer has no Retry-After
 
 /** @returns {any} the element with that id, which has the members of its kind */
@@ -260,10 +265,10 @@ addEventListener("storage", showHistory);
 const unsent = new Map(); // submissions that have begun, by their text: what is still to be sent, each part with its key
 
 /** Submit a part. Returns the batch, or null where none of its URLs is valid, and what was rejected. */
-async function send({ urls, key }, note) {
+async function send({ urls, key }, more, note) {
   for (let tries = 1;; tries++) {
     try {
-      const batch = parsed(await call("POST", "/batches", { body: { urls }, key }));
+      const batch = parsed(await call("POST", "/batches", { body: { urls, ...more }, key }));
       return { batch, rejected: batch.rejected };
     } catch (problem) {
       const rejected = rejectedBy(problem, urls);
@@ -277,11 +282,11 @@ async function send({ urls, key }, note) {
 }
 
 /**
- * Submit URLs, a batch for each part, and open the first batch. What an earlier try of the same URLs has sent is not
- * sent again. Returns what was rejected.
+ * Submit URLs, a batch for each part, with `more` for all of them, and open the first batch. What an earlier try of the
+ * same URLs has sent is not sent again. Returns what was rejected.
  */
-async function submitAll(urls, note) {
-  const text = urls.join("\n");
+async function submitAll(urls, more, note) {
+  const text = JSON.stringify([urls, more]);
   if (!unsent.has(text)) {
     const parts = cut(urls);
     unsent.set(text, { parts, total: parts.length, rejected: [], first: null });
@@ -289,7 +294,7 @@ async function submitAll(urls, note) {
   const work = unsent.get(text);
   while (work.parts.length) {
     tell(note, sending(urls, work.total, work.parts.length));
-    const { batch, rejected } = await send(work.parts[0], note);
+    const { batch, rejected } = await send(work.parts[0], more, note);
     work.parts.shift();
     work.rejected.push(...rejected);
     if (batch) {
@@ -310,11 +315,17 @@ async function submitForm() {
     tell(note, "Give at least one URL.", "bad");
     return $("urls").focus();
   }
+  const { more, trouble } = optionsOf($("headers").value, $("reference").value);
+  if (trouble) {
+    $("options").open = true;
+    tell(note, trouble, "bad");
+    return $("headers").focus();
+  }
   showRejected([]);
   $("urls").readOnly = true;
   await during($("send"), note, async () => {
     try {
-      const { first, rejected, total } = await submitAll(urls, note);
+      const { first, rejected, total } = await submitAll(urls, more, note);
       $("urls").value = "";
       showCount();
       showRejected(rejected);
@@ -580,20 +591,20 @@ async function turnPage(cursors) {
 $("previous").addEventListener("click", () => turnPage(watched.cursors.slice(0, -1)));
 $("next").addEventListener("click", () => turnPage([...watched.cursors, cursorOf(watched.answer.next, location.href)]));
 
-/** The URLs of every failed job of a batch, in order. */
+/** What was submitted as the failed jobs of a batch, in order, but those with headers, whose values nobody has here. */
 async function failedUrls(id) {
   const urls = [];
   for (let cursor = 0; cursor !== null;) {
     const page = parsed(await call("GET", batchPath(id, cursor, "failed")));
-    urls.push(...page.jobs.map((job) => job.url));
+    urls.push(...page.jobs.filter(isRepeatable).map(asSubmitted));
     cursor = cursorOf(page.next, location.href);
   }
   return urls;
 }
 
 async function resubmit(urls) {
-  if (!urls.length) return look();
-  await submitAll(urls, $("batch-note"));
+  if (!urls.length) return tell($("batch-note"), NOT_REPEATABLE, "bad");
+  await submitAll(urls, {}, $("batch-note"));
   $("batch-title").focus();
   announce(`${many(urls.length, "failed job")} submitted again as a new batch.`);
 }
@@ -862,11 +873,12 @@ class Panel {
   }
 
   showFailure() {
-    const { error, url } = this.job;
+    const { error } = this.job;
     const { what, text } = failureOf(this.job);
-    const again = button("Retry this job", () => during(again, this.note, () => resubmit([url])), "push");
+    const once = () => during(again, this.note, () => resubmit([asSubmitted(this.job)]));
+    const again = button("Retry this job", once, "push");
     this.element.append(
-      make("div", { className: "line" }, make("h3", {}, what), again),
+      make("div", { className: "line" }, make("h3", {}, what), ...(isRepeatable(this.job) ? [again] : [])),
       this.note,
       make("p", {}, text),
       ...words(error),

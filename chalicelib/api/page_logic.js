@@ -149,6 +149,32 @@ export function fileTrouble({ name, size: bytes }, text = "") {
   return text.includes("\0") ? `${name} is not a text file.` : "";
 }
 
+/** What is sent with all URLs, from the two fields of the form; or what is wrong with a line of the headers. */
+export function optionsOf(headerLines, reference) {
+  const headers = {};
+  for (const line of lines(headerLines)) {
+    const [, name, value] = /^([^:]+):(.*)$/.exec(line)?.map((part) => part.trim()) ?? [];
+    if (!name || !value) return { more: {}, trouble: `A header is like "Accept-Language: de". This is not: ${line}` };
+    if (Object.keys(headers).some((known) => known.toLowerCase() === name.toLowerCase())) {
+      return { more: {}, trouble: `The header ${name} is there twice.` };
+    }
+    headers[name] = value;
+  }
+  return {
+    more: {
+      ...(Object.keys(headers).length && { headers }),
+      ...(reference.trim() && { reference: reference.trim() }),
+    },
+    trouble: "",
+  };
+}
+
+/** True where all that was submitted for a job is known: the values of headers are not shown again. */
+export const isRepeatable = (job) => !job.header_names;
+
+/** What was submitted for a job. */
+export const asSubmitted = ({ url, reference }) => (reference ? { url, reference } : url);
+
 /** Cut into parts that the API takes, each with a key that makes its repetition safe. */
 export function cut(urls) {
   const parts = [];
@@ -194,8 +220,9 @@ export function pauseBefore(problem, tries, online) {
 /** The URLs that a 422 names: it has a pointer for each, where no URL of a part is valid. */
 export function rejectedBy(problem, urls) {
   return (problem.errors ?? [])
-    .map(({ pointer, detail }) => ({ url: urls[/^\/urls\/(\d+)$/.exec(pointer)?.[1]], detail }))
-    .filter(({ url }) => url !== undefined);
+    .map(({ pointer, detail }) => ({ one: urls[/^\/urls\/(\d+)$/.exec(pointer)?.[1]], detail }))
+    .filter(({ one }) => one !== undefined)
+    .map(({ one, detail }) => ({ url: one.url ?? one, detail }));
 }
 
 // --- Watching a batch ---
@@ -382,6 +409,8 @@ export function factsOf(job, now = Date.now()) {
     time("Fetched", result?.fetched_at),
     time("Ended", error && job.finished_at),
     { name: "Attempts", value: job.attempts || null },
+    { name: "Reference", value: job.reference ?? null },
+    { name: "Headers sent", value: job.header_names?.join(", ") ?? null },
     { name: "Shares its fetch", value: job.reused ? "yes, which another job started" : null },
     time("Kept until", job.expires_at),
     { name: "Came from", value: result && result.final_url !== job.url ? result.final_url : null, wide: true },

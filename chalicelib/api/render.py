@@ -45,8 +45,8 @@ class Renderer:
         """Where a batch is."""
         return f"{self.prefix}/batches/{batch_id}"
 
-    def job(self, shown: Shown) -> JobView:
-        """A job."""
+    def job(self, shown: Shown, *, names: bool = True) -> JobView:
+        """A job, with the `names` of its headers."""
         job, fetch = shown.job, shown.fetch
         href = f"{self.job_path(job.id)}/result"
         return JobView(
@@ -68,6 +68,8 @@ class Renderer:
                 result=href,
                 batch=None if job.batch_id is None else self.batch_path(job.batch_id),
             ),
+            reference=job.reference,
+            header_names=job.header_names.split(",") if names and job.header_names else [],
         )
 
     def linked(self, shown: Shown, link: str | None, until: int) -> LinkedJobView:
@@ -86,7 +88,7 @@ class Renderer:
             submitted_at=timestamp(batch.submitted_at),
             expires_at=timestamp(batch.submitted_at + self.retention),
             total=len(accepted.jobs),
-            jobs=[self.job(shown) for shown in accepted.jobs],
+            jobs=[self.job(shown, names=False) for shown in accepted.jobs],  # they would be most of a large answer
             rejected=[Rejected(index=each.index, url=each.url, detail=each.detail) for each in accepted.rejected],
             links=BatchLinks(self=self.batch_path(batch.id)),
         )

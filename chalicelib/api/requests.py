@@ -22,6 +22,7 @@ T = TypeVar("T", JobRequest, BatchRequest)
 
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*([0-9]{1,4})\s*(?:$|[,;])", re.IGNORECASE)
 _KEY = re.compile(r"[!-~]{1,255}")
+_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _IN_WORDS = {
     "str": "a string",
@@ -59,16 +60,17 @@ def body(raw: bytes, content_type: str | None, kind: type[T]) -> T:
 def _convert(value: Any, kind: type[T]) -> T:
     if not isinstance(value, dict):
         raise problems.at("", f"The body must be a JSON object such as {_example(kind)}.")
-    known = kind.__struct_fields__
+    members = msgspec.structs.fields(kind)
+    known = [member.name for member in members]
     errors = [
         FieldError(
-            pointer=_pointer([name]),
+            pointer=pointer([name]),
             detail=f"Unknown member; {_WRONG_ROUTE.get(name, 'allowed here: ' + ', '.join(known))}.",
         )
         for name in [name for name in value if name not in known][:MOST_UNKNOWN]
     ] + [
-        FieldError(pointer=_pointer([name]), detail=f"Missing member; send {_example(kind)}.")
-        for name in known
+        FieldError(pointer=pointer([name]), detail=f"Missing member; send {_example(kind)}.")
+        for name in [member.name for member in members if member.required]
         if name not in value
     ]
     if errors:
@@ -82,7 +84,7 @@ def _convert(value: Any, kind: type[T]) -> T:
 def _invalid(error: msgspec.ValidationError, value: dict[str, Any], kind: type[T]) -> ProblemError:
     text = str(error)
     match = _PATH.search(text)
-    steps = re.findall(r"\w+", match["path"]) if match else []
+    steps = _steps(match["path"], value) if match else []
     detail = f"{text[: match.start()] if match else text}."
     if steps == ["urls"] and isinstance(value["urls"], list):
         count = len(value["urls"])
@@ -91,14 +93,33 @@ def _invalid(error: msgspec.ValidationError, value: dict[str, Any], kind: type[T
             if count
             else f"A batch has at least one URL; send {_example(kind)}."
         )
-    return problems.at(_pointer(steps), re.sub(r"`(\w+)`", lambda name: _IN_WORDS.get(name[1], name[1]), detail))
+    elif unknown := _UNKNOWN.match(text):
+        steps.append(unknown[1])
+        detail = f"Unknown member; allowed here: {', '.join(JobRequest.__struct_fields__)}."
+    return problems.at(pointer(steps), re.sub(r"`([\w |]+)`", _in_words, detail))
+
+
+def _steps(path: str, value: Any) -> list[str]:
+    """The steps of one of msgspec's paths. It does not say which member of an object of any names is meant."""
+    steps: list[str] = []
+    for step in re.findall(r"\w+|\.\.\.", path):
+        if step == "...":
+            step = next((name for name, member in value.items() if not isinstance(member, str)), "")
+        value = value[int(step)] if isinstance(value, list) else value.get(step) if isinstance(value, dict) else None
+        steps.append(step)
+    return steps
+
+
+def _in_words(types: re.Match[str]) -> str:
+    return " or ".join(_IN_WORDS.get(name, name) for name in types[1].split(" | ") if name != "null")
 
 
 def _example(kind: type[msgspec.Struct]) -> str:
     return '{"url": "https://example.com/"}' if kind is JobRequest else '{"urls": ["https://example.com/"]}'
 
 
-def _pointer(steps: Sequence[str]) -> str:
+def pointer(steps: Sequence[str]) -> str:
+    """Where a member of a body is: RFC 6901."""
     return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
 
 

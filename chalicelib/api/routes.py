@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from chalice.app import Response
 
-from chalicelib.api import page, parameters, problems, requests, result
+from chalicelib.api import page, parameters, problems, requests, result, submitted
 from chalicelib.api.headers import rate_limit
 from chalicelib.api.polls import batch_poll, first_batch_poll, job_poll
 from chalicelib.api.route import JSON, Call, GoodAnswer, Route
@@ -30,7 +30,7 @@ def create_jobs(call: Call) -> Response:
     """`POST /jobs`: submit one URL."""
     body = requests.body(call.raw_body(), call.content_type(), JobRequest)
     key = call.get(parameters.IDEMPOTENCY_KEY)
-    accepted = submit.submit_job(call.service, call.access, body.url, key)
+    accepted = submit.submit_job(call.service, call.access, submitted.one(body), key)
     location = call.render.job_path(accepted.job.job.id)
     answer_headers = parameters.LOCATION.of(location) | _job_poll(call, accepted.job) | rate_limit(accepted.quota)
     return _json(202, call.render.job(accepted.job), answer_headers)
@@ -40,7 +40,7 @@ def create_batch(call: Call) -> Response:
     """`POST /batches`: submit several URLs."""
     body = requests.body(call.raw_body(), call.content_type(), BatchRequest)
     key = call.get(parameters.IDEMPOTENCY_KEY)
-    accepted = submit_batch.submit_batch(call.service, call.access, body.urls, key)
+    accepted = submit_batch.submit_batch(call.service, call.access, submitted.several(body), key)
     location = call.render.batch_path(accepted.batch.id)
     unfinished = sum(not shown.finished for shown in accepted.jobs)
     first = parameters.RETRY_AFTER.of(first_batch_poll(unfinished)) if unfinished else {}

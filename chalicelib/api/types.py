@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from chalicelib.jobs.entities import ErrorType, FetchError, Status
+from chalicelib.jobs.submitted import LONGEST_REFERENCE, LONGEST_VALUE, MOST_HEADERS, NAME, REFERENCE, VALUE
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC
 
@@ -23,16 +24,41 @@ Excerpt = Annotated[
 ]
 
 
-class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /jobs`."""
+# `jobs.submitted` decides what is accepted; this is for readers, as above.
+HeaderName = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{NAME}$"})]
+HeaderValue = Annotated[
+    str, msgspec.Meta(extra_json_schema={"pattern": f"^{VALUE}$", "maxLength": LONGEST_VALUE, "writeOnly": True})
+]
+Headers = Annotated[
+    dict[HeaderName, HeaderValue],
+    msgspec.Meta(
+        extra_json_schema={"maxProperties": MOST_HEADERS},
+        description="Sent to the URL's own scheme, host and port, and to no other. Values are never shown again.",
+    ),
+]
+Reference = Annotated[
+    str,
+    msgspec.Meta(
+        extra_json_schema={"minLength": 1, "maxLength": LONGEST_REFERENCE, "pattern": f"^{REFERENCE}$"},
+        description="What you call the URL: it is shown with the job, and means nothing to the service.",
+    ),
+]
+
+
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The body of `POST /jobs`, and a URL of a batch that has headers or a reference of its own."""
 
     url: Url
+    headers: Headers | None = None
+    reference: Reference | None = None
 
 
-class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of `POST /batches`."""
 
-    urls: Annotated[list[Url], msgspec.Meta(min_length=1, max_length=1000)]
+    urls: Annotated[list[Url | JobRequest], msgspec.Meta(min_length=1, max_length=1000)]
+    headers: Headers | None = None  # of all URLs, unless one has the same header itself
+    reference: Reference | None = None  # of all URLs that have none
 
 
 class ResultView(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +103,7 @@ class JobLinks(msgspec.Struct, frozen=True, kw_only=True):
     batch: Path | None
 
 
-class JobView(msgspec.Struct, frozen=True, kw_only=True):
+class JobView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job, as the API shows it."""
 
     id: str
@@ -94,6 +120,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     result: ResultView | None
     error: ErrorView | None
     links: JobLinks
+    reference: Reference | None = None  # as it was given
+    header_names: list[str] = []  # of the headers that were given; their values are not shown
 
 
 class LinkedJobView(JobView, frozen=True, kw_only=True):

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
+
 
 class Status(StrEnum):
     """Where a job stands; read through its fetch."""
@@ -76,6 +78,14 @@ class Job:
     submitted_at: int
     batch_id: str | None = None
     fetch_id: str | None = None  # once linked
+    reference: str | None = None  # what the client calls it
+    header_names: str | None = None  # of the headers that were given, separated by commas
+    request_headers: RequestHeaders = NO_HEADERS  # until it is linked
+
+    @property
+    def header_count(self) -> int:
+        """How many headers were given."""
+        return len(self.header_names.split(",")) if self.header_names else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +132,7 @@ class Fetch:
     failed_at: int | None = None
     result: Result | None = None
     error: FetchError | None = None
+    request_headers: RequestHeaders = NO_HEADERS  # that are sent to the origin of the URL; until it has succeeded
 
     @property
     def spent(self) -> int:

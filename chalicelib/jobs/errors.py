@@ -3,6 +3,7 @@
     FetchQueueError
     ├── Unavailable          an AWS call failed or was throttled, in spite of its own retries; try again later
     ├── InvalidURL           jobs.urls: what was given cannot be fetched
+    ├── InvalidMember        jobs.submitted: a header or a reference of a URL is not valid
     ├── SettingsError        settings: the environment is inconsistent
     ├── Refused              service.errors: a use case refuses the request
     │   ├── NotFound         no such job, batch or result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Sequence
@@ -23,6 +24,11 @@ def digest(parts: Sequence[str]) -> str:
     """A hash that is different for each list of texts, such as the URLs of a batch."""
     # JSON keeps the parts apart: no two lists give the same text.
     return hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()
+
+
+def keyed_digest(secret: bytes, parts: Sequence[str]) -> str:
+    """Like `digest`, but who does not know the secret cannot find out by guessing what was hashed."""
+    return hmac.digest(secret, json.dumps(list(parts)).encode(), "sha256").hex()
 
 
 def is_job_id(text: str) -> bool:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.jobs import ids
 from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.jobs.urls import MAX_LENGTH, normal_form
 
 
@@ -16,15 +17,19 @@ class Target:
 
     url: str  # in normal form: as it is sent
     method: str = "GET"
+    headers: RequestHeaders = NO_HEADERS  # those of the client
 
     @staticmethod
-    def of(url: str, policy: AddressPolicy, *, longest: int = MAX_LENGTH) -> Target:
+    def of(
+        url: str, policy: AddressPolicy, *, headers: RequestHeaders = NO_HEADERS, longest: int = MAX_LENGTH
+    ) -> Target:
         """What a URL asks for. Raises InvalidURL for one that may not be fetched."""
-        return Target(normal_form(url, policy, longest=longest))
+        return Target(normal_form(url, policy, longest=longest), headers=headers)
 
-    def key(self, tenant: str) -> str:
-        """The key of the tenant's claim on it."""
-        return ids.digest([tenant, self.method, self.url])
+    def key(self, tenant: str, secret: bytes) -> str:
+        """The key of the tenant's claim on it. Without the `secret` nobody can check a guess of a header."""
+        parts = [tenant, self.method, self.url]
+        return ids.keyed_digest(secret, [*parts, *self.headers.parts()]) if self.headers else ids.digest(parts)
 
     def host_key(self, tenant: str) -> str:
         """The key of the host's pace for a tenant."""

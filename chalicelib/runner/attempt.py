@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from chalicelib.jobs.entities import Fetch, FetchError, Job, Result, Status
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.submitted import RequestHeaders
 from chalicelib.logs import log_context
 from chalicelib.metrics import Metric, Metrics
 from chalicelib.runner import retry
@@ -29,6 +30,7 @@ class Attempt:
 
     fetch_id: str
     url: str
+    headers: RequestHeaders
     host_key: str  # empty if its message is an older version's
     submitted_at: int
     number: int  # from 1
@@ -41,6 +43,7 @@ class Attempt:
         return Attempt(
             fetch_id=job.id,
             url=job.url,
+            headers=job.request_headers,
             host_key=host_key,
             submitted_at=job.submitted_at,
             number=1,
@@ -54,6 +57,7 @@ class Attempt:
         return Attempt(
             fetch_id=fetch.id,
             url=fetch.url,
+            headers=fetch.request_headers,
             host_key=host_key,
             submitted_at=fetch.submitted_at,
             number=fetch.attempt + 1,
@@ -109,7 +113,7 @@ class Attempts:
         began = self._clock()
         try:
             with self._bucket.create_result(key) as upload:
-                outcome = self._fetcher.fetch(attempt.url, upload)
+                outcome = self._fetcher.fetch(attempt.url, upload, attempt.headers)
                 if isinstance(outcome, Fetched):
                     upload.complete()
         except Unavailable:

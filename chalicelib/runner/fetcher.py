@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.references import resolved
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import InvalidURL
 from chalicelib.runner import body, excerpt, failures, headers
@@ -81,8 +82,11 @@ class Fetcher:
         self._session = GuardedSession(GuardedAdapter(self._guard, trusted))
         self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
-    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+    def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched | Failure:
         """GET `url`, follow its redirects, and put the body of a 2xx answer into `sink`.
+
+        `request_headers` are sent, over our own, until a redirect leads to another scheme, host or port. From there on
+        they are not, even if the way leads back: another site would choose what is asked for in the client's name.
 
         Ends within the limits whatever the site does. Every failure is returned as a Failure; the sink may then have
         received part of the body. What the sink raises is raised here, with the connection closed.
@@ -91,7 +95,7 @@ class Fetcher:
         deadline = Deadline(seconds, self._now() + seconds, self._now)
         with ExitStack() as answers:
             try:
-                answer, final_url = self._follow(url, deadline, answers)
+                answer, final_url = self._follow(url, request_headers, deadline, answers)
                 return self._take(answer, final_url, sink)
             except Stopped as stopped:
                 return stopped.failure
@@ -100,11 +104,17 @@ class Fetcher:
         """Close the kept-alive connections."""
         self._session.close()
 
-    def _follow(self, url: str, deadline: Deadline, answers: ExitStack) -> tuple[requests.Response, str]:
+    def _follow(
+        self, url: str, request_headers: RequestHeaders, deadline: Deadline, answers: ExitStack
+    ) -> tuple[requests.Response, str]:
         """The first answer that is not a redirect, with its body unread, and its URL."""
+        origin = ""
         for redirects in range(self._limits.max_redirects + 1):
             hop = self._admitted(url, redirected=redirects > 0)
-            answer = self._exchange(hop, deadline, redirected=redirects > 0)
+            origin = origin or hop.origin
+            if hop.origin != origin:
+                request_headers = NO_HEADERS
+            answer = self._exchange(replace(hop, headers=request_headers), deadline, redirected=redirects > 0)
             answers.callback(answer.close)
             reference = self._reference(answer)
             if reference is None:
@@ -144,6 +154,7 @@ class Fetcher:
         request = requests.PreparedRequest()
         request.method, request.url = target.method, target.url  # set as it is: what is compared is what is sent
         request.prepare_headers(self._headers)
+        request.headers.update(target.headers)
         timeout = (self._limits.connect_seconds, self._limits.total_seconds)  # the exchange's own limits are shorter
         try:
             return self._session.send(request, stream=True, allow_redirects=False, timeout=timeout)

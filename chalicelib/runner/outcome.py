@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from chalicelib.jobs.entities import FetchError
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 
 
 class Sink(Protocol):
@@ -46,5 +47,5 @@ class Failure:
 class Fetches(Protocol):
     """Fetches a URL's bytes into a sink."""
 
-    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
-        """One attempt at the URL."""
+    def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched | Failure:
+        """One attempt at the URL. The headers are for the URL's origin, and for no other."""

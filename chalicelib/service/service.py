@@ -31,6 +31,7 @@ class Service:
     gate: Gate
     addresses: AddressPolicy
     batch_lease: int  # milliseconds
+    secret: bytes  # without which nobody can tell whether a guess of what was hashed is right
     clock: Callable[[], int]  # milliseconds since the epoch
     new_id: Callable[[], str]
     sleep: Callable[[float], object]  # seconds

@@ -10,6 +10,7 @@ from chalicelib.jobs.access import Access, Quota
 from chalicelib.jobs.entities import Job
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.leave import Departure
+from chalicelib.jobs.submitted import SubmittedURL
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import check_single
 from chalicelib.service.gate import Meter
@@ -40,10 +41,26 @@ class Submission:
         """The id of what is submitted: derived from the key, within its scope, or a new one."""
         return self.service.new_id() if self.key is None else ids.derived(self.tenant, scope, self.key)
 
-    def target(self, url: str) -> Target:
+    def target(self, submitted: SubmittedURL) -> Target:
         """What the site of a URL is asked. Raises InvalidURL."""
-        check_single(url)
-        return Target.of(url, self.service.addresses)
+        check_single(submitted.url)
+        return Target.of(submitted.url, self.service.addresses, headers=submitted.headers)
+
+    def job(self, job_id: str, given: tuple[SubmittedURL, Target], at: int, batch_id: str | None = None) -> Job:
+        """The job of a URL."""
+        submitted, target = given
+        return Job(
+            id=job_id,
+            tenant=self.tenant,
+            url=submitted.url,
+            url_key=target.key(self.tenant, self.service.secret),
+            host_key=target.host_key(self.tenant),
+            submitted_at=at,
+            batch_id=batch_id,
+            reference=submitted.reference,
+            header_names=",".join(submitted.headers) or None,
+            request_headers=submitted.headers,
+        )
 
     def count(self, urls: int) -> None:
         """Count URLs that are about to be stored. Raises QuotaExceeded."""
@@ -69,7 +86,7 @@ class Submission:
     def send(self, jobs: Sequence[Job]) -> None:
         """Send the jobs' messages. If that fails and nobody can ask for the jobs again, they are withdrawn."""
         try:
-            self.service.queue.send([FetchMessage(job.id, job.url_key, job.host_key or "") for job in jobs])
+            self.service.queue.send([FetchMessage.of(job) for job in jobs])
         except Unavailable:
             if self.key is None and self._meter.counts:
                 self._withdraw(jobs)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from chalicelib.jobs.access import Access, Quota
 from chalicelib.jobs.entities import Job, Mark
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.submitted import SubmittedURL
 from chalicelib.metrics import Metric
 from chalicelib.service import reuse
 from chalicelib.service.errors import KeyGone, KeyReused
@@ -27,21 +28,13 @@ class AcceptedJob:
     quota: Quota | None
 
 
-def submit_job(service: Service, access: Access, url: str, key: str | None) -> AcceptedJob:
-    """Accept one URL; the same key and URL again give the same job.
+def submit_job(service: Service, access: Access, submitted: SubmittedURL, key: str | None) -> AcceptedJob:
+    """Accept one URL; the same key and URL again, with the same headers and reference, give the same job.
 
     Raises InvalidURL, KeyGone and KeyReused, and QuotaExceeded.
     """
     submission = Submission(service, access, key)
-    target = submission.target(url)
-    job = Job(
-        id=submission.id_for(SCOPE),
-        tenant=access.tenant,
-        url=url,
-        url_key=target.key(access.tenant),
-        host_key=target.host_key(access.tenant),
-        submitted_at=service.clock(),
-    )
+    job = submission.job(submission.id_for(SCOPE), (submitted, submission.target(submitted)), service.clock())
     standing = service.table.job(job.id) if submission.may_be_counted else None
     if standing is None:
         submission.count(1)
@@ -77,16 +70,23 @@ def _is_own(standing: Job | Mark | None, put: Job) -> bool:
     return isinstance(standing, Job) and standing.submitted_at == put.submitted_at
 
 
+def _is_same(standing: Job, job: Job) -> bool:
+    """True if the same was submitted. Of headers, which may not be there any more, the URL's key tells that."""
+    if (standing.url, standing.reference) != (job.url, job.reference):
+        return False
+    return standing.url_key == job.url_key or not (standing.header_names or job.header_names)
+
+
 def _replay(service: Service, standing: Job | Mark | None, job: Job) -> Shown:
     """The job that was submitted with the key."""
     if standing is None:
         raise Unavailable("a job's row was swept between a refused write and its reading")
     if isinstance(standing, Mark) or service.is_gone(standing, job.tenant):
         raise KeyGone
-    if standing.url != job.url:
+    if not _is_same(standing, job):
         raise KeyReused
     if standing.fetch_id is None:  # It is not known whether the first handler lived to send its message.
-        service.queue.send([FetchMessage(standing.id, standing.url_key, standing.host_key or "")])
+        service.queue.send([FetchMessage.of(standing)])
     shown = show(service, [standing])
     if not shown:  # deleted since it was read
         raise KeyGone

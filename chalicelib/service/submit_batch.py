@@ -5,6 +5,7 @@ One handler at a time stores a batch, under a lease; if it dies, the same reques
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from chalicelib.jobs import ids
 from chalicelib.jobs.access import Access, Quota
 from chalicelib.jobs.entities import Batch, Job, Mark
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.submitted import SubmittedURL
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import InvalidURL
 from chalicelib.metrics import Metric
@@ -39,12 +41,12 @@ class AcceptedBatch:
 class _Given:
     """The URLs of a request, sorted into valid and rejected ones."""
 
-    valid: list[tuple[str, Target]]  # a URL as it was given, and what its site is asked
+    valid: list[tuple[SubmittedURL, Target]]  # what was given, and what its site is asked
     rejected: list[RejectedURL]
 
 
-def submit_batch(service: Service, access: Access, urls: Sequence[str], key: str | None) -> AcceptedBatch:
-    """Accept the valid URLs; the same key and URLs again give the same batch.
+def submit_batch(service: Service, access: Access, urls: Sequence[SubmittedURL], key: str | None) -> AcceptedBatch:
+    """Accept the valid URLs; the same key and URLs again, with the same headers and references, give the same batch.
 
     Raises NoValidURL; KeyGone, KeyReused and InProgress; and QuotaExceeded.
     """
@@ -58,7 +60,7 @@ def submit_batch(service: Service, access: Access, urls: Sequence[str], key: str
         id=holder if key is None else submission.id_for(SCOPE),
         tenant=access.tenant,
         size=len(given.valid),
-        digest=ids.digest(urls),
+        digest=_digest(urls, service.secret),
         submitted_at=now,
         lease_until=now + service.batch_lease,
         holder=holder,
@@ -126,7 +128,8 @@ class _Storing:
         If that ends Unavailable, the lease ends too, so that the same request may continue at once. But not if a write
         of rows got no answer: DynamoDB may still carry it out, when another handler has written the same rows.
         """
-        jobs = _jobs(batch, self.given.valid)
+        given = zip(batch.job_ids(), self.given.valid, strict=True)
+        jobs = [self.submission.job(job_id, each, batch.submitted_at, batch.id) for job_id, each in given]
         try:
             with self.submission.giving_back_if_unavailable(batch.size):
                 written = self.service.table.jobs(batch.job_ids(), tenant=batch.tenant) if begun else {}
@@ -163,29 +166,21 @@ class _Storing:
         self.service.metrics.add(Metric.REJECTED, len(self.given.rejected))
 
 
-def _sorted(submission: Submission, urls: Sequence[str]) -> _Given:
+def _sorted(submission: Submission, urls: Sequence[SubmittedURL]) -> _Given:
     given = _Given(valid=[], rejected=[])
-    for index, url in enumerate(urls):
+    for index, submitted in enumerate(urls):
         try:
-            given.valid.append((url, submission.target(url)))
+            given.valid.append((submitted, submission.target(submitted)))
         except InvalidURL as error:
-            given.rejected.append(RejectedURL(index=index, url=url, detail=str(error)))
+            given.rejected.append(RejectedURL(index=index, url=submitted.url, detail=str(error)))
     return given
 
 
-def _jobs(batch: Batch, valid: Sequence[tuple[str, Target]]) -> list[Job]:
-    return [
-        Job(
-            id=job_id,
-            tenant=batch.tenant,
-            url=url,
-            url_key=target.key(batch.tenant),
-            host_key=target.host_key(batch.tenant),
-            submitted_at=batch.submitted_at,
-            batch_id=batch.id,
-        )
-        for job_id, (url, target) in zip(batch.job_ids(), valid, strict=True)
-    ]
+def _digest(urls: Sequence[SubmittedURL], secret: bytes) -> str:
+    """Different for each list; by itself it lets nobody check a guess of a header."""
+    if not any(each.headers or each.reference for each in urls):
+        return ids.digest([each.url for each in urls])
+    return ids.keyed_digest(secret, [json.dumps([each.url, each.reference, *each.headers.parts()]) for each in urls])
 
 
 def _is_linked(row: Job | Mark | None) -> bool:

@@ -11,6 +11,7 @@ from chalicelib.jobs.access import Counted, Span, Token, Usage
 from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError, Job, Mark, Result, Standing, Status
 from chalicelib.jobs.pace import Pace
 from chalicelib.jobs.robots import Found, RobotsFile
+from chalicelib.jobs.submitted import RequestHeaders
 
 VERSION = 1  # of the format of items, in their member `v`
 
@@ -221,6 +222,7 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "type": _error_type,
     "result": functools.partial(_build, Result),
     "error": functools.partial(_build, FetchError),
+    "request_headers": RequestHeaders,
 }
 
 

@@ -74,6 +74,7 @@ def start(beginning: Start, *, now: int, terms: Terms, turn: Turn | None) -> Wri
         place=None if turn is None else turn.place,
         submitted_at=job.submitted_at,
         started_at=now if turn is None else None,
+        request_headers=job.request_headers,
     )
     claim = Claim(url_key=job.url_key, fetch_id=job.id, submitted_at=job.submitted_at)
     sweep_at = terms.sweep_at(job.submitted_at)
@@ -163,11 +164,11 @@ def give_up(fetch: Fetch, error: FetchError, *, now: int) -> Write:
 
 
 def finish(fetch_id: str, attempt: int, result: Result, *, now: int) -> Write:
-    """End the attempt that this worker holds, and the fetch, with a result."""
+    """End the attempt that this worker holds, and the fetch, with a result. The headers are not needed any more."""
     return [
         update(
             items.fetch_key(fetch_id),
-            "SET #status = :succeeded, finished_at = :now, #result = :result",
+            "SET #status = :succeeded, finished_at = :now, #result = :result REMOVE request_headers",
             all_of(FETCH_UNCHANGED, FETCH_RUNNING),
             {":now": now, ":result": items.values_of(result), **_statuses(attempt)},
         )
@@ -225,6 +226,7 @@ def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Wr
         finished_at=now,
         failed_at=now,
         error=error,
+        request_headers=job.request_headers,
     )
     sweep_at = terms.sweep_at(job.submitted_at)
     return [
@@ -237,9 +239,10 @@ def fail_unstarted(job: Job, error: FetchError, *, now: int, terms: Terms) -> Wr
 
 
 def _link(job: Job, fetch_id: str) -> Operation:
+    """Link a job; the headers, which may be secret, are with the fetch then, or were never needed."""
     return update(
         items.job_key(job.id),
-        "SET fetch_id = :fetch",
+        "SET fetch_id = :fetch REMOVE request_headers",
         all_of(JOB_LIVES, JOB_UNLINKED),
         {":fetch": fetch_id},
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import Field, asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
+from chalicelib.jobs.entities import Job
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.storage.calls import Parallel, Patience, serial, unavailable
 
@@ -16,7 +17,7 @@ MAX_DELAY_SECONDS = 840  # SQS allows 900, after which QueueAgeAlarm would take 
 MAX_VISIBILITY_SECONDS = 43200  # SQS allows no more, counted from when the message was received
 LONGEST_HIDE_SECONDS = MAX_VISIBILITY_SECONDS - 960  # since receipt an invocation may have passed, and a minute more
 
-_VERSION = 1
+_VERSIONS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,23 @@ class Message:
         """The message that is sent in place of this one, to come later."""
         return self
 
+    @property
+    def version(self) -> int:
+        """Of the format; who does not know it leaves the message to others."""
+        return 1
+
     def body(self) -> str:
         """The message as text."""
-        return json.dumps({"v": _VERSION, "kind": self.kind, **asdict(self)})
+        members = {each.name: getattr(self, each.name) for each in fields(self)}
+        given = {each.name: members[each.name] for each in fields(self) if members[each.name] != each.default}
+        return json.dumps({"v": self.version, "kind": self.kind, **given})
 
     @staticmethod
     def parse(body: str) -> Message | None:
         """The message in a text; None for one that is not ours. Further members of a newer version are ignored."""
         try:
             match json.loads(body):
-                case {"v": 1, "kind": str(kind), **members} if kind in KINDS:
+                case {"v": version, "kind": str(kind), **members} if version in _VERSIONS and kind in KINDS:
                     values = {field.name: members.get(field.name, field.default) for field in fields(KINDS[kind])}
                     if all(map(_is_good, fields(KINDS[kind]), values.values())):
                         return KINDS[kind](**values)
@@ -64,6 +72,17 @@ class FetchMessage(Message):
     url_key: str
     host_key: str = ""
     copies: int = 0  # how often it has come back as a copy of itself
+    headers: int = 0  # how many are sent with the URL
+
+    @staticmethod
+    def of(job: Job) -> FetchMessage:
+        """The message of a job."""
+        return FetchMessage(job.id, job.url_key, job.host_key or "", headers=job.header_count)
+
+    @property
+    def version(self) -> int:
+        """A version that knows no headers must not fetch the URL without them."""
+        return 2 if self.headers else 1
 
     @property
     def host(self) -> str:

@@ -4,6 +4,7 @@
 from fetch_queue.client import DEFAULT_URL, FetchQueue
 from fetch_queue.errors import CorruptResult, FetchQueueError, ProblemError, UnexpectedAnswer, Unreachable
 from fetch_queue.models import Accepted, Batch, Failure, Job, Rejected, Result
+from fetch_queue.request import Request
 
 __all__ = [
     "DEFAULT_URL",
@@ -16,6 +17,7 @@ __all__ = [
     "Job",
     "ProblemError",
     "Rejected",
+    "Request",
     "Result",
     "UnexpectedAnswer",
     "Unreachable",

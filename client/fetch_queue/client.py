@@ -6,7 +6,7 @@ import io
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import requests
@@ -16,6 +16,7 @@ from fetch_queue.download import Downloaded, Downloads, Sink
 from fetch_queue.errors import ProblemError, UnexpectedAnswer
 from fetch_queue.models import Accepted, Batch, Job, Result, parse
 from fetch_queue.patience import LEAST_PAUSE, Notice, Timing
+from fetch_queue.request import Submitted, document_of
 from fetch_queue.transport import ApiAnswer, Sessions, Transport
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
@@ -39,9 +40,10 @@ def is_of_batch(text: str) -> bool:
     return bool(_JOB_OF_BATCH.fullmatch(text))
 
 
-def body(urls: Sequence[str]) -> bytes:
-    """The body that submits URLs. The same URLs give the same bytes."""
-    return json.dumps({"urls": list(urls)}, ensure_ascii=False, separators=(",", ":")).encode()
+def body(urls: Sequence[Submitted], headers: Mapping[str, str] | None = None) -> bytes:
+    """The body that submits URLs, with headers for all of them. The same URLs give the same bytes."""
+    document = {"urls": [document_of(one) for one in urls], **({"headers": dict(headers)} if headers else {})}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class FetchQueue:
@@ -80,11 +82,16 @@ class FetchQueue:
         )
         self._downloads = Downloads(self._transport)
 
-    def submit(self, urls: Sequence[str], key: str | None = None) -> Accepted:
-        """Submit 1 to 1,000 URLs as a batch. The same key and URLs again give the same batch; without a key, a random
-        one makes it safe to send the request again when its answer is lost."""
-        headers = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/json"}
-        answer = self._transport.ask("POST", "/batches", body=body(urls), headers=headers)
+    def submit(
+        self, urls: Sequence[Submitted], key: str | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Accepted:
+        """Submit 1 to 1,000 URLs, or Requests, as a batch. `headers` are sent with all of them; a Request's own win.
+
+        The same key and URLs again give the same batch; without a key, a random one makes it safe to send the request
+        again when its answer is lost.
+        """
+        ours = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/json"}
+        answer = self._transport.ask("POST", "/batches", body=body(urls, headers), headers=ours)
         pause = min(answer.retry_after or 0.0, SLOWEST_POLL)
         return parse(lambda document: models.accepted(document, pause), answer.json())
 

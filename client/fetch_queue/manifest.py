@@ -15,6 +15,7 @@ from typing import Self
 from fetch_queue.client import body
 from fetch_queue.errors import ManifestError
 from fetch_queue.journal import Journal, Record
+from fetch_queue.request import Submitted, without_values
 
 KIND, VERSION = "fetch-queue", 1
 
@@ -38,11 +39,16 @@ class Entry:
     content_type: str | None = None
     error_type: str | None = None  # such as http-status
     error: str | None = None  # the same for a person
+    reference: str | None = None  # what its client calls it
 
     @property
     def final(self) -> bool:
         """True if asking again would change nothing."""
         return self.status in (SUCCEEDED, FAILED, REJECTED)
+
+    def record(self) -> Record:
+        """As it is written down: a reference only where there is one."""
+        return {name: value for name, value in asdict(self).items() if name != "reference" or value is not None}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +72,7 @@ class Planned:
 class Manifest:
     """What is known about a run, kept in a file if there is one."""
 
-    def __init__(self, urls: Sequence[str], batches: list[Planned], journal: Journal | None) -> None:
+    def __init__(self, urls: Sequence[Submitted], batches: list[Planned], journal: Journal | None) -> None:
         self.urls = urls
         self.batches = batches
         self.entries: dict[int, Entry] = {}
@@ -77,8 +83,8 @@ class Manifest:
         cls,
         path: Path | None,
         service: str,
-        urls: Sequence[str],
-        cut: Callable[[Sequence[str]], list[range]],
+        urls: Sequence[Submitted],
+        cut: Callable[[Sequence[Submitted]], list[range]],
         new_key: Callable[[], str],
     ) -> Self:
         """The manifest in a file, or a new one. Raises ManifestError for one of another service or other URLs."""
@@ -99,7 +105,7 @@ class Manifest:
             raise
 
     @classmethod
-    def _read(cls, path: Path, urls: Sequence[str], records: Sequence[Record], journal: Journal) -> Self:
+    def _read(cls, path: Path, urls: Sequence[Submitted], records: Sequence[Record], journal: Journal) -> Self:
         try:
             planned = records[1 : 1 + int(records[0]["batches"])]
             manifest = cls(urls, [Planned(**record) for record in planned], journal)
@@ -127,13 +133,13 @@ class Manifest:
         entries = list(rejected)
         self.entries |= {entry.index: entry for entry in entries}
         # The batch's line is the last: without it, all of this is requested again.
-        self._append([*map(asdict, entries), {"batch": batch.batch, "id": batch_id}])
+        self._append([*(entry.record() for entry in entries), {"batch": batch.batch, "id": batch_id}])
 
     def record(self, entries: Iterable[Entry]) -> None:
         """Keep what became of URLs."""
         entries = list(entries)
         self.entries |= {entry.index: entry for entry in entries}
-        self._append(map(asdict, entries))
+        self._append(entry.record() for entry in entries)
 
     def accepted(self, batch: Planned) -> list[int]:
         """The places in the list of the batch's jobs, in the order of the jobs' numbers."""
@@ -158,7 +164,7 @@ class Manifest:
             self._journal.append(records)
 
 
-def _plan(urls: Sequence[str], ranges: Sequence[range], new_key: Callable[[], str]) -> list[Planned]:
+def _plan(urls: Sequence[Submitted], ranges: Sequence[range], new_key: Callable[[], str]) -> list[Planned]:
     return [
         Planned(batch=number, first=part.start, size=len(part), key=new_key(), sha256=_digest(urls, part))
         for number, part in enumerate(ranges)
@@ -169,8 +175,9 @@ def _planned_record(batch: Planned) -> Record:
     return {name: getattr(batch, name) for name in ("batch", "first", "size", "key", "sha256")}
 
 
-def _digest(urls: Sequence[str], part: range) -> str:
-    return hashlib.sha256(body(urls[part.start : part.stop])).hexdigest()
+def _digest(urls: Sequence[Submitted], part: range) -> str:
+    """Without the values of headers, which could be guessed; the service refuses other ones with the same key."""
+    return hashlib.sha256(body([without_values(one) for one in urls[part.start : part.stop]])).hexdigest()
 
 
 def _check_head(path: Path, head: Record, service: str, urls: int) -> None:

@@ -49,6 +49,8 @@ class Job:
     reused: bool | None  # None until it is known
     result: Result | None
     error: Failure | None
+    reference: str | None = None  # what its client calls it
+    header_names: tuple[str, ...] = ()  # of the headers that are sent with its URL
     document: Document  # all of it, as it came
 
     @property
@@ -118,6 +120,8 @@ def job(document: Document) -> Job:
         reused=document["reused"],
         result=None if result is None else _result(result),
         error=None if error is None else _failure(error),
+        reference=document.get("reference"),
+        header_names=tuple(document.get("header_names", ())),
         document=document,
     )
 

@@ -3,7 +3,7 @@ same manifest goes on where it was."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from fetch_queue.errors import ProblemError, UnexpectedAnswer
 from fetch_queue.folder import Folder
 from fetch_queue.manifest import GONE, QUEUED, REJECTED, SUCCEEDED, Entry, Manifest, Planned
 from fetch_queue.models import Batch, Job
+from fetch_queue.request import reference_of, url_of
 from fetch_queue.saving import Saver, Saving
 
 ACTIVE = 2  # batches that are asked about in turn; the service works in order, so the others can wait
@@ -49,8 +50,16 @@ class Watched:
 class Run:
     """The submission of a list, from wherever it is."""
 
-    def __init__(self, queue: FetchQueue, manifest: Manifest, folder: Folder | None, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        queue: FetchQueue,
+        manifest: Manifest,
+        folder: Folder | None,
+        watcher: Watcher,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._queue = queue
+        self._headers = headers  # that are sent with every URL
         self._manifest = manifest
         self._folder = folder
         self._watcher = watcher
@@ -103,7 +112,7 @@ class Run:
     def _submit(self, batch: Planned) -> None:
         urls = self._manifest.urls[batch.first : batch.first + batch.size]
         try:
-            answer = self._queue.submit(urls, batch.key)
+            answer = self._queue.submit(urls, batch.key, headers=self._headers)
         except ProblemError as error:
             if error.name == DELETED:
                 raise _gone_before_its_answer_came(batch, error) from error
@@ -118,7 +127,8 @@ class Run:
         rejected = [
             Entry(
                 index=batch.first + at,
-                url=urls[at],
+                url=url_of(urls[at]),
+                reference=reference_of(urls[at]),
                 batch_id=batch_id,
                 job_id=None,
                 status=REJECTED,
@@ -212,8 +222,15 @@ class Run:
         self._watcher.became(entry)
 
     def _entry(self, batch: Planned, index: int, number: int, status: str) -> Entry:
-        url = self._manifest.urls[index]
-        return Entry(index=index, url=url, batch_id=batch.id, job_id=f"{batch.id}-{number}", status=status)
+        one = self._manifest.urls[index]
+        return Entry(
+            index=index,
+            url=url_of(one),
+            batch_id=batch.id,
+            job_id=f"{batch.id}-{number}",
+            status=status,
+            reference=reference_of(one),
+        )
 
     def _gone(self, watched: Watched, number: int) -> Entry:
         entry = self._entry(watched.batch, watched.indexes[number], number, GONE)

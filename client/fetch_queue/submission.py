@@ -15,9 +15,10 @@ from fetch_queue import console, options
 from fetch_queue.codes import Exit
 from fetch_queue.errors import FetchQueueError, ProblemError
 from fetch_queue.folder import Folder
-from fetch_queue.lists import MOST_URLS, ListError, cut, gather
+from fetch_queue.lists import MOST_URLS, ListError, cut, gather, headers_of
 from fetch_queue.manifest import Manifest
 from fetch_queue.progress import Bar, Display, Lines
+from fetch_queue.request import Submitted
 from fetch_queue.run import Run
 from fetch_queue.teller import Teller
 
@@ -33,7 +34,15 @@ MANIFEST = "manifest.jsonl"
     type=click.File("rb"),
     multiple=True,
     metavar="FILE",
-    help="Read URLs from a file, one per line; - is standard input. Blank lines and # comments are skipped.",
+    help="Read URLs from a file, one per line; - is standard input. Blank lines and # comments are skipped. A line may "
+    'be a JSON object: {"url": ..., "headers": {...}, "reference": ...}.',
+)
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="HEADER",
+    help='Send a header, such as "Accept: text/html", with every URL to its own site; @FILE reads some, one per line.',
 )
 @click.option("--wait", is_flag=True, help="Wait until every URL is fetched or has failed.")
 @click.option(
@@ -62,6 +71,7 @@ def submit(
     service: options.Service,
     urls: Sequence[str],
     files: Sequence[BinaryIO],
+    headers: Sequence[str],
     wait: bool,
     output: Path | None,
     manifest: Path | None,
@@ -80,6 +90,7 @@ def submit(
     path = output / MANIFEST if output and manifest is None else manifest
     teller = Teller(in_json=in_json, saves=output is not None)
     given = _list(urls, files)
+    sent = _headers(headers)
     try:
         with ExitStack() as stack:
             folder = stack.enter_context(closing(Folder(output))) if output else None
@@ -90,7 +101,7 @@ def submit(
                 folder.keep(entry.file for entry in kept.entries.values() if folder.holds(entry.file, entry.size))
                 folder.tidy()
             queue = service.queue(teller.say)
-            run = stack.enter_context(closing(Run(queue, kept, folder, teller)))
+            run = stack.enter_context(closing(Run(queue, kept, folder, teller, sent)))
             run.submit()
             if wait or output:
                 with _meter(service, len(given)) as teller.meter:
@@ -114,14 +125,21 @@ def submit(
     return Exit.FAILED if teller.unsuccessful else Exit.OK
 
 
-def _list(urls: Sequence[str], files: Sequence[BinaryIO]) -> list[str]:
+def _list(urls: Sequence[str], files: Sequence[BinaryIO]) -> list[Submitted]:
     try:
         return gather(urls, files)
     except ListError as error:
         raise click.UsageError(console.plain(str(error))) from error
 
 
-def _manifest(path: Path | None, service: str, urls: Sequence[str], batch_size: int) -> Manifest:
+def _headers(given: Sequence[str]) -> dict[str, str]:
+    try:
+        return headers_of(given)
+    except ListError as error:
+        raise click.UsageError(console.plain(str(error))) from None
+
+
+def _manifest(path: Path | None, service: str, urls: Sequence[Submitted], batch_size: int) -> Manifest:
     try:
         return Manifest.open(path, service, urls, lambda all_: cut(all_, batch_size), lambda: str(uuid.uuid4()))
     except ListError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from fetch_queue import console, waits
 from fetch_queue.manifest import QUEUED, SUCCEEDED, Entry, Planned
@@ -52,7 +51,7 @@ class Teller:
         self._counts[what] += 1
         self._settled += what != QUEUED
         if self._in_json:
-            console.document(asdict(entry))
+            console.document(entry.record())
         elif what not in (SUCCEEDED, QUEUED):
             self._show(what, entry)
         self._move()

@@ -205,7 +205,7 @@ def test_stage_dev_answers_nobody_else(w: World, host: str, method: str, path: s
 
 def test_a_deployed_stage_has_any_name() -> None:
     """API Gateway has judged it already."""
-    with world(stage="prod") as w:
+    with world(stage="prod", service_key="k" * 32) as w:
         assert (
             w.request("GET", "/health", headers={"Host": "x.execute-api.eu-central-1.amazonaws.com"}).status_code == 200
         )

@@ -80,7 +80,7 @@ def test_what_generators_of_clients_go_by(w: World) -> None:
     schemas = served["components"]["schemas"]
     urls = [
         schemas["JobRequest"]["properties"]["url"],
-        schemas["BatchRequest"]["properties"]["urls"]["items"],
+        schemas["BatchRequest"]["properties"]["urls"]["items"]["anyOf"][0],
         schemas["ResultView"]["properties"]["final_url"],
         schemas["LinkedResultView"]["properties"]["link"],
     ]

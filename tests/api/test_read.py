@@ -11,6 +11,7 @@ from chalice.test import HTTPResponse
 
 from chalicelib.api.render import Renderer
 from chalicelib.jobs.entities import Status
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.runner.outcome import Fetched, Sink
 from chalicelib.service import read
 from chalicelib.service.read import read_job
@@ -189,7 +190,7 @@ class TestResult:
 class BinarySite(Site):
     """Answers bytes that are no text."""
 
-    def fetch(self, url: str, sink: Sink) -> Fetched:
+    def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched:
         data = bytes(range(256))
         sink.begin("image/png")
         sink.write(data)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from chalice.test import HTTPResponse
 
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.runner.outcome import Fetched, Sink
 from chalicelib.service import read
 from chalicelib.storage.links import LINK_SECONDS
@@ -86,7 +87,7 @@ class TextSite(Site):
         super().__init__()
         self.content_type = content_type
 
-    def fetch(self, url: str, sink: Sink) -> Fetched:
+    def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched:
         data = b"--b\r\nContent-Type: text/html\r\n\r\n<script>alert(1)</script>\r\n--b--\r\n"
         sink.begin(self.content_type)
         sink.write(data)

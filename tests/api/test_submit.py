@@ -231,5 +231,5 @@ def test_a_batch_replays(w: World) -> None:
 def test_another_tenants_key_is_another_key(w: World) -> None:
     """What a key stands for depends on whose it is."""
     assert ids.derived("a", "POST /jobs", "k") != ids.derived("b", "POST /jobs", "k")
-    assert Target(URL).key("a") != Target(URL).key("b")
+    assert Target(URL).key("a", b"") != Target(URL).key("b", b"")
     assert ids.is_job_id(ids.derived("a", "POST /jobs", "k"))

@@ -356,3 +356,25 @@ def test_a_url_is_text(stack: Running, visit: Visit) -> None:
         visitor.open(hostile)
         expect(visitor.page.get_by_role("heading", name="1 URL was not accepted")).to_be_visible()
         assert visitor.page.evaluate("() => typeof window.scriptRan") == "undefined"
+
+
+def test_headers_and_a_reference(stack: Running, visit: Visit, fresh: Fresh) -> None:
+    """They are in a fold; the site gets the headers, the job shows the reference and their names, never a value."""
+    url = fresh("/headers")
+    visitor = visit(stack)
+    page = visitor.page
+    expect(page.get_by_label("Reference: what you call these URLs")).to_be_hidden()
+    page.get_by_text("Options", exact=True).click()
+    page.get_by_label("Headers, one a line").fill("Accept-Language de")
+    visitor.paste([url])
+    visitor.button("Submit").click()
+    expect(page.get_by_text('A header is like "Accept-Language: de". This is not: Accept-Language de')).to_be_visible()
+    page.get_by_label("Headers, one a line").fill("Accept-Language: de\nCookie: canary=1")
+    page.get_by_label("Reference: what you call these URLs").fill("order 7")
+    visitor.submit_and_wait(url)
+    panel = visitor.open(url)
+    expect(panel).to_contain_text('Accept-Language: "de"')
+    expect(panel).to_contain_text("order 7")
+    expect(panel).to_contain_text("Accept-Language, Cookie")
+    stored = page.evaluate("() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])")
+    assert "canary" not in stored

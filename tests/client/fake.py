@@ -141,7 +141,7 @@ class Service:
             if batch is not None and batch.body != body:
                 return 422, problem(422, "idempotency-key-reused", "This key came with another body before."), {}
             if batch is None:
-                urls = json.loads(body)["urls"]
+                urls = [one if isinstance(one, str) else one["url"] for one in json.loads(body)["urls"]]
                 rejected = [
                     {"index": index, "url": url, "detail": "the scheme must be http or https"}
                     for index, url in enumerate(urls)

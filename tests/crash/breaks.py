@@ -241,6 +241,10 @@ BY_HAND = [
     Break("a line learns its interval from those who come", ROBOTS, "            self._turns.lay(host_key)\n", ""),
     Break("a beginning of our name is ours", ROBOTS_TEXT, '"\\n".join(map(_for_us, decoded.splitlines()))', "decoded"),
     Break("dead letters read robots.txt", LOOP, "reads = self.robots is not None and not invocation.dead_letters", "reads = self.robots is not None"),
+    Break("a linked job keeps its headers", PROTOCOL, '"SET fetch_id = :fetch REMOVE request_headers"', '"SET fetch_id = :fetch"'),
+    Break("a fetch that has succeeded keeps its headers", PROTOCOL, "#result = :result REMOVE request_headers", "#result = :result"),
+    Break("a job that joins at submission keeps its headers", SUBMITTING, "replace(job, fetch_id=fetch_id, request_headers=NO_HEADERS)", "replace(job, fetch_id=fetch_id)"),
+    Break("a later attempt forgets the headers", ATTEMPT, "headers=fetch.request_headers", "headers=RequestHeaders()"),
     Break("items are swept with the job", TERMS, "(submitted_at + self.rules.retention + self.rules.sharing)", "(submitted_at + self.rules.sharing)"),
     Break(
         "the message is sent before the row is put",
@@ -251,7 +255,7 @@ BY_HAND = [
     Break(
         "a replay sends no message",
         SUBMIT,
-        "        service.queue.send([FetchMessage(standing.id, standing.url_key, standing.host_key or \"\")])\n",
+        "        service.queue.send([FetchMessage.of(standing)])\n",
         "        pass\n",
     ),
     Break(

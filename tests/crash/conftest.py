@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.scenarios import Stage, stage
+from tests.crash.scenarios import PRIVATE, Stage, stage
 from tests.crash.stepping import Conductor
 from tests.world import World, world
 
@@ -18,6 +18,7 @@ def crash_world() -> Iterator[tuple[World, Conductor]]:
     conductor = Conductor()
     # `make prove` runs the same on another emulator.
     with world(conductor.client, endpoint=os.environ.get("PROVE_ENDPOINT", "")) as w:
+        w.private |= PRIVATE
         yield w, conductor
 
 

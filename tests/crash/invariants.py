@@ -11,11 +11,13 @@ from typing import Any
 
 from chalicelib.jobs.access import LOCAL_TENANT
 from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.submitted import RequestHeaders
 from chalicelib.jobs.target import Target
 from chalicelib.storage.bucket import result_keys
 from chalicelib.storage.queue import FetchMessage
 from tests.world import MINUTE, World
 
+CANARY = "canary"  # in the headers that are sent to sites
 ENDS = {"succeeded", "failed"}
 MOST_ATTEMPTS = 9  # more than any fetch here has
 
@@ -88,6 +90,7 @@ def check(w: World, ledger: Ledger) -> None:
     _requests(w, ledger)
     _counts(stored)
     _frozen(stored)
+    _headers(w, stored)
     _objects(w, stored, ledger)
     _redelivery(w, ledger)
     _nothing_is_blocked(w, ledger)
@@ -151,6 +154,17 @@ def _frozen(stored: dict[str, Any]) -> None:
             raise Broken(f"10: {key} is counted as {batch['frozen']}, and is {dict(statuses)}")
 
 
+def _headers(w: World, stored: dict[str, Any]) -> None:
+    for url, sent in w.site.sent.items():
+        if any(headers != RequestHeaders(w.private.get(url, {})) for headers in sent):
+            raise Broken(f"11: {url} was asked for with {[dict(headers) for headers in sent]}")
+    for key, item in stored.items():
+        if CANARY in repr(item) and not (item.get("status") == "failed" or (key.startswith("JOB#") and "url" in item)):
+            raise Broken(f"11: {key} still has its headers")
+        if CANARY in repr(item) and "fetch_id" in item:
+            raise Broken(f"11: {key} has its headers, though its fetch has them")
+
+
 def _objects(w: World, stored: dict[str, Any], ledger: Ledger) -> None:
     fetches = {key.removeprefix("FETCH#"): item for key, item in stored.items() if key.startswith("FETCH#")}
     named = {item["result"]["key"] for item in fetches.values() if "result" in item}
@@ -171,8 +185,9 @@ def _redelivery(w: World, ledger: Ledger) -> None:
     before, requests = w.items(), w.site.requests.copy()
     named = {item["result"]["key"] for item in before.values() if "result" in item}
     for job_id in reversed(ledger.accepted):
-        target = Target.of(ledger.accepted[job_id], AddressPolicy())
-        message = FetchMessage(job_id, target.key(LOCAL_TENANT), target.host_key(LOCAL_TENANT))
+        url = ledger.accepted[job_id]
+        target = Target.of(url, AddressPolicy(), headers=RequestHeaders(w.private.get(url, {})))
+        message = FetchMessage(job_id, target.key(LOCAL_TENANT, w.service.secret), target.host_key(LOCAL_TENANT))
         for body in (message.body(), message.copy().body()):
             if w.deliver([{"messageId": job_id, "receiptHandle": "none", "body": body}]):
                 raise Broken(f"8: a redelivery of {job_id} is left")

@@ -11,7 +11,7 @@ from unittest import mock
 from chalicelib.jobs.access import LOCAL_TENANT
 from chalicelib.jobs.target import Target
 from chalicelib.service import read
-from tests.crash.invariants import Broken, Ledger
+from tests.crash.invariants import CANARY, Broken, Ledger
 from tests.crash.stepping import Conductor, Fault, Operation, Side
 from tests.world import HOUR, MINUTE, SECOND, World, failure
 
@@ -20,6 +20,7 @@ OTHER = "https://b.example/"
 BAD = "https://bad.example/"
 LARGE = "https://large.example/"
 KEY = {"Idempotency-Key": "k"}
+PRIVATE = {url: {"Authorization": f"Bearer {CANARY}"} for url in (OTHER, BAD)}  # what is sent with some URLs
 
 
 @dataclass

@@ -214,6 +214,12 @@ def test_a_second_deployment_is_an_update(service: Deployed, made: Package) -> N
             pause_seconds=0.1,
         )
 
+    def keys() -> list[str | None]:
+        functions = boto3.client("lambda").list_functions()["Functions"]
+        return [function["Environment"]["Variables"].get("SERVICE_KEY") for function in functions]
+
+    before = keys()
+    assert sorted(len(key or "") for key in before) == [0, 0, 64]
     again()
     assert any(line.startswith("No changes") for line in said)
     assert any("is already there" in line for line in said)
@@ -223,6 +229,7 @@ def test_a_second_deployment_is_an_update(service: Deployed, made: Package) -> N
     assert outputs["RestAPIId"] == service.outputs["RestAPIId"]
     functions = {f["FunctionName"]: f["MemorySize"] for f in boto3.client("lambda").list_functions()["Functions"]}
     assert sorted(functions.values()) == [256, 768, 1024]
+    assert keys() == before
     assert service.job(job)["status"] == "succeeded"
 
 

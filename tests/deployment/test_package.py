@@ -122,6 +122,7 @@ def test_each_function_can_be_imported_from_it(made: Package, tmp_path: Path, ro
         "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/1/q",
         "DEAD_LETTER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/1/d",
         "BUCKET_NAME": "bucket",
+        **({"SERVICE_KEY": "k" * 32} if role == "api" else {}),
     }
     command = [sys.executable, "-s", "-c", code, str(tmp_path.resolve())]
     for path in tmp_path.rglob("*"):

@@ -10,17 +10,17 @@ import pytest
 
 from chalicelib.settings import STAGES, Settings
 from deployment.errors import DeploymentError
-from deployment.parameters import CHALICE, of_stage
+from deployment.parameters import CHALICE, is_secret, of_stage
 
 STAGES_TO_DEPLOY = [path.stem.removeprefix("parameters-") for path in sorted(CHALICE.glob("parameters-*.json"))]
 
 
 @pytest.mark.parametrize("stage", STAGES_TO_DEPLOY)
 def test_every_stage_holds_together(stage: str) -> None:
-    """`of_stage` checks; what it gives is all that the template asks for."""
+    """`of_stage` checks; what it gives is all that the template asks for, but secrets, which are made."""
     declared = json.loads((CHALICE / "resources.json").read_text())["Parameters"]
     parameters = of_stage(stage)
-    assert set(parameters) == set(declared)
+    assert set(parameters) == {name for name, body in declared.items() if not is_secret(body)}
     assert parameters["Stage"] == stage
     assert parameters["Name"] == ""
 

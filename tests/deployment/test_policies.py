@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.runner import failures
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from deployment.parameters import CHALICE
@@ -141,16 +142,16 @@ def recorder(w: World) -> Iterator[Recorder]:
 class Binary(Site):
     """A site with one page that is no text."""
 
-    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+    def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched | Failure:
         """As any site, but for that page."""
-        outcome = super().fetch(url, sink)
+        outcome = super().fetch(url, sink, request_headers)
         return replace(outcome, text=False) if isinstance(outcome, Fetched) and url.endswith("big") else outcome
 
 
 class BreaksOff(Site):
     """A site whose answers end in the middle."""
 
-    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+    def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched | Failure:
         """Several parts, and then no more."""
         sink.begin("text/plain")
         sink.write(b"x" * BIG)

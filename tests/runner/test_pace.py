@@ -12,6 +12,7 @@ import pytest
 from chalicelib.jobs.entities import ErrorType, FetchError
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.pace import NO_WISH, Turn
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.runner.outcome import Failure, Fetched, Sink
 from chalicelib.runner.turns import Turns
 from tests.world import DAY, HOUR, MINUTE, SECOND, Site, World, failure, world
@@ -30,9 +31,9 @@ class LimitedSite(Site):
         self.refused = 0
         self.taken: list[int] = []  # when
 
-    def fetch(self, url: str, sink: Sink) -> Fetched | Failure:
+    def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched | Failure:
         if not url.startswith(HOST):
-            return super().fetch(url, sink)
+            return super().fetch(url, sink, request_headers)
         self.tokens = min(self.rate, self.tokens + (self.w.now - self.filled_at) * self.rate / SECOND)
         self.filled_at = self.w.now
         if self.tokens < 1:
@@ -40,7 +41,7 @@ class LimitedSite(Site):
             return self.refusal()
         self.tokens -= 1
         self.taken.append(self.w.now)
-        return super().fetch(url, sink)
+        return super().fetch(url, sink, request_headers)
 
 
 def limited(w: World, rate: float, *, status: int = 429, retry_after: float | None = 3) -> LimitedSite:

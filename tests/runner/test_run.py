@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.storage.bucket import result_key
 from chalicelib.storage.queue import FetchMessage, Message
 from tests.world import SECOND, Site, World, failure, world
@@ -229,7 +230,7 @@ def test_a_message_that_cannot_be_read_is_left(w: World) -> None:
         "no json",
         "[]",
         "[" * 100_000,
-        '{"v": 2, "kind": "fetch", "job_id": "x", "url_key": "y"}',
+        '{"v": 3, "kind": "fetch", "job_id": "x", "url_key": "y"}',
         '{"v": 1}',
     ):
         w.clients["sqs"].send_message(QueueUrl=w.names["QUEUE_URL"], MessageBody=body or " ")
@@ -253,15 +254,16 @@ def test_messages_of_an_older_version_are_read() -> None:
     """Both versions run while one replaces the other."""
     body = '{"v": 1, "kind": "fetch", "job_id": "j", "url_key": "k"}'
     assert Message.parse(body) == FetchMessage("j", "k", "", copies=0)
+    assert FetchMessage("j", "k").body() == body
 
 
 class BrokenSite(Site):
     """Has a bug that one URL meets."""
 
-    def fetch(self, url: str, sink: Any) -> Any:
+    def fetch(self, url: str, sink: Any, request_headers: RequestHeaders = NO_HEADERS) -> Any:
         if url.endswith("bug"):
             raise ZeroDivisionError
-        return super().fetch(url, sink)
+        return super().fetch(url, sink, request_headers)
 
 
 def test_a_bug_brings_back_its_own_message_only(w: World) -> None:
@@ -372,7 +374,7 @@ def test_large_results_go_in_parts() -> None:
 class CutSite(Site):
     """Breaks off after 20 MiB."""
 
-    def fetch(self, url: str, sink: Any) -> Any:
+    def fetch(self, url: str, sink: Any, request_headers: RequestHeaders = NO_HEADERS) -> Any:
         sink.begin("text/plain")
         for _ in range(20):
             sink.write(bytes(2**20))

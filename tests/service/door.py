@@ -16,6 +16,7 @@ from moto import mock_aws
 from chalicelib import wiring
 from chalicelib.jobs.access import Access
 from chalicelib.jobs.addresses import AddressPolicy
+from chalicelib.jobs.submitted import SubmittedURL
 from chalicelib.metrics import OFF
 from chalicelib.service import delete, read, submit, submit_batch
 from chalicelib.service.errors import NotFound
@@ -33,9 +34,10 @@ def main() -> None:
     with mock_aws():
         service = _service()
         access = Access(tenant="someone")
-        job = submit.submit_job(service, access, "https://example.com/", key=None).job
+        job = submit.submit_job(service, access, SubmittedURL(url="https://example.com/"), key=None).job
         print(read.read_job(service, access.tenant, job.job.id).status, job.job.url)
-        urls = ["https://example.com/a", "ftp://example.com/", "https://example.com/b"]
+        texts = ["https://example.com/a", "ftp://example.com/", "https://example.com/b"]
+        urls = [SubmittedURL(url=text) for text in texts]
         accepted = submit_batch.submit_batch(service, access, urls, key="k")
         page = read.read_page(service, access.tenant, accepted.batch.id, cursor=0, status=None)
         print(page.total, [each.job.url for each in page.jobs], [each.url for each in accepted.rejected])

@@ -2,13 +2,16 @@
 
 import assert from "node:assert/strict";
 import {
+  asSubmitted,
   batchesIn,
   countOf,
   cut,
   fileTrouble,
   inShort,
+  isRepeatable,
   lines,
   linksOf,
+  optionsOf,
   refused,
   rejectedBy,
   sending,
@@ -155,4 +158,37 @@ test("a batch is told in short", () => {
   assert.equal(inShort({ total: 3, counts: counts(0), finished: false }), "3 jobs, running");
   assert.equal(inShort({ total: 3, counts: counts(0), finished: true }), "3 jobs, all succeeded");
   assert.equal(inShort({ total: 3, counts: counts(2), finished: true }), "3 jobs, 2 failed");
+});
+
+test("options are headers, one a line, and a reference", () => {
+  assert.deepEqual(optionsOf("", " "), { more: {}, trouble: "" });
+  assert.deepEqual(optionsOf("Accept: text/html\n\n X-B :a: b ", " mine "), {
+    more: { headers: { Accept: "text/html", "X-B": "a: b" }, reference: "mine" },
+    trouble: "",
+  });
+});
+
+test("a line that is no header is shown, and nothing of it is sent", () => {
+  for (const line of ["Accept", "Accept:", ": a"]) {
+    const { more, trouble } = optionsOf(`X: 1\n${line}`, "mine");
+    assert.deepEqual(more, {});
+    assert.ok(trouble.endsWith(line), trouble);
+  }
+  assert.match(optionsOf("X: 1\nx: 2", "").trouble, /header x is there twice/);
+});
+
+test("what is submitted again is what was submitted, where that is known", () => {
+  assert.equal(asSubmitted({ url: "a" }), "a");
+  assert.deepEqual(asSubmitted({ url: "a", reference: "r" }), { url: "a", reference: "r" });
+  assert.equal(isRepeatable({ url: "a" }), true);
+  assert.equal(
+    isRepeatable({ url: "a", header_names: ["Accept"] }),
+    false,
+    "the values of headers are not shown again",
+  );
+});
+
+test("a URL that was rejected is shown, whatever was submitted with it", () => {
+  const problem = { errors: [{ pointer: "/urls/1", detail: "no" }] };
+  assert.deepEqual(rejectedBy(problem, ["a", { url: "b", reference: "r" }]), [{ url: "b", detail: "no" }]);
 });
