@@ -30,6 +30,7 @@ from chalicelib.jobs.access import LOCAL_TENANT, Token
 from chalicelib.jobs.addresses import AddressPolicy
 from chalicelib.jobs.entities import ErrorType, FetchError
 from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
+from chalicelib.jobs.urls import InvalidURL, normal_form
 from chalicelib.metrics import Metrics
 from chalicelib.runner.fetch_messages import FetchMessages
 from chalicelib.runner.outcome import Failure, Fetched, Sink
@@ -237,7 +238,15 @@ class World:
         """The body of a submission, with the headers of those of its URLs that have some."""
         if "urls" in body:
             return body | {"urls": [self._with_headers({"url": url}) for url in body["urls"]]}
-        return body | ({"headers": self.private[body["url"]]} if body["url"] in self.private else {})
+        headers = self.headers_of(body["url"])
+        return body | ({"headers": headers} if headers else {})
+
+    def headers_of(self, url: str) -> dict[str, str]:
+        """What is sent with a URL, in whatever spelling."""
+        try:
+            return self.private.get(normal_form(url), {})
+        except InvalidURL:
+            return {}
 
     def submit(self, url: str, key: str | None = None) -> dict[str, Any]:
         """Submit one URL that is accepted."""

@@ -156,7 +156,7 @@ def _frozen(stored: dict[str, Any]) -> None:
 
 def _headers(w: World, stored: dict[str, Any]) -> None:
     for url, sent in w.site.sent.items():
-        if any(headers != RequestHeaders(w.private.get(url, {})) for headers in sent):
+        if any(headers != RequestHeaders(w.headers_of(url)) for headers in sent):
             raise Broken(f"11: {url} was asked for with {[dict(headers) for headers in sent]}")
     for key, item in stored.items():
         if CANARY in repr(item) and not (item.get("status") == "failed" or (key.startswith("JOB#") and "url" in item)):
@@ -186,7 +186,7 @@ def _redelivery(w: World, ledger: Ledger) -> None:
     named = {item["result"]["key"] for item in before.values() if "result" in item}
     for job_id in reversed(ledger.accepted):
         url = ledger.accepted[job_id]
-        target = Target.of(url, AddressPolicy(), headers=RequestHeaders(w.private.get(url, {})))
+        target = Target.of(url, AddressPolicy(), headers=RequestHeaders(w.headers_of(url)))
         message = FetchMessage(job_id, target.key(LOCAL_TENANT, w.service.secret), target.host_key(LOCAL_TENANT))
         for body in (message.body(), message.copy().body()):
             if w.deliver([{"messageId": job_id, "receiptHandle": "none", "body": body}]):

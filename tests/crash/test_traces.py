@@ -633,10 +633,15 @@ def test_a_pause_is_kept(s: Stage, buried: bool) -> None:
     end(s)
 
 
-LATE = [failure(404), failure(503, retryable=True, retry_after=200), b"late " + URL.encode()]
+LATE = [
+    failure(404),
+    failure(500, retryable=True, retry_after=200),
+    failure(503, retryable=True, retry_after=200),
+    b"late " + URL.encode(),
+]
 
 
-@pytest.mark.parametrize("answer", LATE, ids=["fails", "retries", "finishes"])
+@pytest.mark.parametrize("answer", LATE, ids=["fails", "retries", "defers", "finishes"])
 @pytest.mark.parametrize("burial_first", [True, False])
 def test_what_has_ended_stays_as_it_ended(s: Stage, answer: Failure | bytes, burial_first: bool) -> None:
     """A worker slower than its lease and a burial: whichever ends the fetch first, the other changes nothing."""
@@ -733,7 +738,7 @@ class TestBatches:
         s.conductor.begin(one, 2)  # the put is refused, the batch is read
         s.conductor.begin(two, 2)
         s.conductor.make_calls(one, 1)  # takes over
-        s.conductor.make_calls(two, 2)  # would take over and find no row
+        s.conductor.make_calls(two, 3)  # would take over and find no row, nor a claim
         s.conductor.make_calls(one, 4)  # finds no row, nor a claim, writes it, sends the message
         s.w.deliver(s.w.receive())
         s.conductor.finish(two)
