@@ -286,7 +286,7 @@ class TestSubmissions:
             s.conductor.run(first)
         s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
         second = s.post("second", "/batches", urls)
-        s.conductor.begin(second, 4)  # has the lease, and has seen that no row is there
+        s.conductor.begin(second, 5)  # has the lease, and has seen that no row is there, nor a claim
         s.conductor.carry_out_late()
         s.conductor.run(s.post("third", "/batches", urls))
         s.w.run()
