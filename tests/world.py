@@ -117,9 +117,8 @@ class World:
     seconds_left: float = 1000.0
     metrics: list[str] = field(default_factory=list)  # lines
     meanwhile: Callable[[], object] | None = None  # happens each time that the API waits
-    private: dict[str, dict[str, str]] = field(
-        default_factory=dict
-    )  # headers, by the URLs that are submitted with them
+    # Headers, by the URLs in normal form that are submitted with them.
+    private: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.given = self.settings

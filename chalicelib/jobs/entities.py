@@ -6,7 +6,7 @@ Times are integers, milliseconds since the epoch, UTC.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
@@ -81,6 +81,10 @@ class Job:
     reference: str | None = None  # what the client calls it
     header_names: str | None = None  # of the headers that were given, separated by commas
     request_headers: RequestHeaders = NO_HEADERS  # until it is linked
+
+    def linked(self, fetch_id: str) -> Job:
+        """The job once it shares a fetch, which has the headers, or has had them."""
+        return replace(self, fetch_id=fetch_id, request_headers=NO_HEADERS)
 
     @property
     def header_count(self) -> int:

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from chalicelib.jobs.entities import Fetch, Job
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.jobs.submitted import NO_HEADERS
 from chalicelib.metrics import Metric
 from chalicelib.service.read import Shown, show_with
 from chalicelib.service.service import Service
@@ -26,11 +24,7 @@ def join(service: Service, jobs: Sequence[Job]) -> dict[str, Shown]:
     except Unavailable:
         return {}
     stored = {job.id for job in service.table.submit_joined(sharers)} if sharers else set()
-    linked = [
-        replace(job, fetch_id=fetch_id, request_headers=NO_HEADERS)
-        for fetch_id, some in sharers.items()
-        for job in some
-    ]
+    linked = [job.linked(fetch_id) for fetch_id, some in sharers.items() for job in some]
     refused = {job.id for job in linked if job.id not in stored}
     # A write may be refused because of itself: the driver repeats it when its answer is lost.
     rows = service.table.jobs(sorted(refused), tenant=linked[0].tenant) if refused else {}

@@ -8,10 +8,8 @@ finished, and read by somebody   -> BATCH with its counts, until `protocol_delet
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from chalicelib.jobs.entities import Batch, Job, Status
-from chalicelib.jobs.submitted import NO_HEADERS
 from chalicelib.storage import items
 from chalicelib.storage.expressions import Write, all_of, put, update
 from chalicelib.storage.protocol import (
@@ -33,7 +31,7 @@ def submit_job(job: Job, terms: Terms) -> Write:
 
 def submit_joined(jobs: Sequence[Job], fetch_id: str, terms: Terms) -> Write:
     """Put jobs for the first time, linked to a fetch that stands for their URL, and count them there."""
-    linked = [replace(job, fetch_id=fetch_id, request_headers=NO_HEADERS) for job in jobs]
+    linked = [job.linked(fetch_id) for job in jobs]
     return [
         *(put(items.item_of(job, terms.sweep_at(job.submitted_at)), ABSENT) for job in linked),
         update(

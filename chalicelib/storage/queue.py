@@ -44,8 +44,8 @@ class Message:
 
     def body(self) -> str:
         """The message as text."""
-        members = {each.name: getattr(self, each.name) for each in fields(self)}
-        given = {each.name: members[each.name] for each in fields(self) if members[each.name] != each.default}
+        defaults = {each.name: each.default for each in fields(self)}
+        given = {name: value for name, value in asdict(self).items() if value != defaults[name]}
         return json.dumps({"v": self.version, "kind": self.kind, **given})
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -196,7 +197,7 @@ def test_a_batchs_digest_lets_no_value_be_guessed(w: World) -> None:
     """Without the service's key the same headers have another digest."""
     digests = []
     for key in ("one", "another"):
-        w.settings = w.given = w.settings.__class__(service_key=key)
+        w.settings = w.given = replace(w.settings, service_key=key)
         w.reset()
         batch = w.request("POST", "/batches", {"urls": [URL], "headers": SECRET}).json_body
         items = w.items()

@@ -26,6 +26,7 @@ DELETING = "chalicelib/storage/protocol_delete.py"
 LOOP = "chalicelib/runner/fetch_messages.py"
 ATTEMPT = "chalicelib/runner/attempt.py"
 DECIDE = "chalicelib/jobs/decide.py"
+ENTITIES = "chalicelib/jobs/entities.py"
 PACE = "chalicelib/jobs/pace.py"
 LEAVE = "chalicelib/jobs/leave.py"
 DELETE = "chalicelib/service/delete.py"
@@ -243,7 +244,7 @@ BY_HAND = [
     Break("dead letters read robots.txt", LOOP, "reads = self.robots is not None and not invocation.dead_letters", "reads = self.robots is not None"),
     Break("a linked job keeps its headers", PROTOCOL, '"SET fetch_id = :fetch REMOVE request_headers"', '"SET fetch_id = :fetch"'),
     Break("a fetch that has succeeded keeps its headers", PROTOCOL, "#result = :result REMOVE request_headers", "#result = :result"),
-    Break("a job that joins at submission keeps its headers", SUBMITTING, "replace(job, fetch_id=fetch_id, request_headers=NO_HEADERS)", "replace(job, fetch_id=fetch_id)"),
+    Break("a job that joins at submission keeps its headers", ENTITIES, "replace(self, fetch_id=fetch_id, request_headers=NO_HEADERS)", "replace(self, fetch_id=fetch_id)"),
     Break("a later attempt forgets the headers", ATTEMPT, "headers=fetch.request_headers", "headers=RequestHeaders()"),
     Break("items are swept with the job", TERMS, "(submitted_at + self.rules.retention + self.rules.sharing)", "(submitted_at + self.rules.sharing)"),
     Break(

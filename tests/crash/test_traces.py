@@ -668,7 +668,7 @@ def test_what_has_ended_stays_as_it_ended(s: Stage, answer: Failure | bytes, bur
     end(s)
 
 
-@pytest.mark.parametrize("answer", [failure(404), failure(503, retryable=True)], ids=["fails", "retries"])
+@pytest.mark.parametrize("answer", LATE[:3], ids=["fails", "retries", "defers"])
 def test_a_loser_that_failed_changes_nothing(s: Stage, answer: Failure) -> None:
     """What a worker that lost its lease was told by the site does not end its successor's attempt."""
     job_id, records = s.message()

@@ -67,21 +67,3 @@ def test_two_workers_find_places_for_one_fetch(s: Stage) -> None:
     s.conductor.finish(two)
     assert s.w.items()[f"FETCH#{job_id}"]["place"] == place
     end(s)
-
-
-def test_who_lost_its_lease_is_refused(s: Stage) -> None:
-    """That its host wants to be left alone does not take the fetch from its successor, who has the answer by now."""
-    s.w.site.answers[URL] = [failure(429, retryable=True, retry_after=1), b"found " + URL.encode()]
-    job_id, records = s.message()
-    slow = s.run("slow", records)
-    s.conductor.begin(slow, READ + WRITE)  # the site has refused it
-    s.w.pass_time(s.w.settings.lease_ms)
-    s.ledger.excused[URL] += 1
-    quick = s.run("quick", records)
-    s.conductor.begin(quick, LOOKS + WRITE)
-    s.conductor.finish(slow)
-    s.conductor.finish(quick)
-    job = s.w.job(job_id)
-    assert (job["status"], job["attempts"]) == ("succeeded", 2)
-    end(s)
-    assert s.w.site.requests[URL] == 2

@@ -35,7 +35,7 @@ CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
         {"X-~!#$%&'*+.^_`|": "!"},
         {"User-Agent": "mine"},
         {"X": "v" * LONGEST_VALUE},
-        {f"X-{number}": "" + str(number) for number in range(MOST_HEADERS)},
+        {f"X-{number}": str(number) for number in range(MOST_HEADERS)},
     ],
 )
 def test_what_is_sent_as_it_is(headers: dict[str, str]) -> None:
