@@ -107,6 +107,7 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
     from chalicelib.storage.access import AccessTable
     from chalicelib.storage.bucket import Bucket
     from chalicelib.storage.links import Links
+    from chalicelib.storage.listing import Listing
     from chalicelib.storage.queue import Queue
 
     parallel, patience = outside.parallel, outside.patience
@@ -117,6 +118,7 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
         gate=Gate(access, outside.clock, default_limits=limits, is_open=s.open),
         table=_table(s, outside),
         lines=_lines(s, outside),
+        listing=Listing(outside.client("dynamodb"), s.table_name, parallel=parallel),
         queue=Queue(outside.client("sqs"), s.queue_url, parallel=parallel, patience=patience),
         bucket=Bucket(outside.client("s3"), s.bucket_name, parallel=parallel),
         links=Links(outside.client("s3"), s.bucket_name, credentials=outside.credentials, clock=outside.clock),

@@ -9,22 +9,29 @@ import msgspec
 from chalicelib.api.types import (
     BatchAccepted,
     BatchLinks,
+    BatchList,
     BatchRequest,
+    BatchSummary,
     BatchView,
     Counts,
     ErrorView,
     Health,
     JobLinks,
+    JobList,
     JobRequest,
     JobView,
     LinkedJobView,
     LinkedResultView,
+    QuotaView,
     Rejected,
     ResultView,
+    UsageView,
 )
+from chalicelib.jobs.access import Span
 from chalicelib.jobs.entities import ErrorType, Status
 
 _BATCH = "423dad4e84c146830615e07874201b1d"
+_JOB = "6f1ed002ab5595859014ebf0951522d9"
 _SUBMITTED = "2026-11-24T10:09:02.316Z"
 _FINISHED = "2026-11-24T10:09:02.514Z"
 _EXPIRES = "2026-12-01T10:09:02.316Z"
@@ -126,6 +133,25 @@ _ALL: list[msgspec.Struct] = [
         jobs=[_DONE, _FAILED],
         next=None,
         links=_LINKS,
+    ),
+    BatchList(
+        batches=[BatchSummary(id=_BATCH, submitted_at=_SUBMITTED, expires_at=_EXPIRES, submitted=2, links=_LINKS)],
+        next=f"/batches?cursor=001795774142316-{_BATCH}",
+    ),
+    JobList(
+        jobs=[
+            msgspec.structs.replace(
+                _DONE,
+                id=_JOB,
+                batch_id=None,
+                result=msgspec.structs.replace(_RESULT, href=f"/jobs/{_JOB}/result"),
+                links=JobLinks(self=f"/jobs/{_JOB}", result=f"/jobs/{_JOB}/result", batch=None),
+            )
+        ],
+        next=None,
+    ),
+    UsageView(
+        quotas=[QuotaView(span=Span.DAY, limit=100_000, used=2, remaining=99_998, resets_at="2026-11-25T00:00:00.000Z")]
     ),
     Health(status="ok"),
 ]

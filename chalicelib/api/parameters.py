@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from chalicelib.api import requests
-from chalicelib.jobs.entities import Status
+from chalicelib.api.requests import CURSOR_PATTERN
+from chalicelib.jobs.entities import ErrorType, Status
+from chalicelib.service.lists import LONGEST_LIST
 
 T = TypeVar("T")
+
+_ERROR_TYPES = "|".join(ErrorType)
 
 
 @dataclass(frozen=True, kw_only=True)  # a generic class takes no slots
@@ -66,6 +70,28 @@ STATUS = Parameter[Status | None](
     says="Only jobs with this status.",
     read=requests.status,
     schema={"type": "string", "enum": list(Status)},
+)
+ONLY = Parameter[frozenset[ErrorType]](
+    name="only",
+    where="query",
+    says="Only jobs that failed with these error types, with commas between them.",
+    read=requests.error_types,
+    schema={"type": "string", "pattern": f"^({_ERROR_TYPES})(,({_ERROR_TYPES}))*$"},
+    example="timeout,connection",
+)
+LIST_CURSOR = Parameter[str | None](
+    name="cursor",
+    where="query",
+    says="Where the page begins, as given by the previous page.",
+    read=requests.list_cursor,
+    schema={"type": "string", "pattern": f"^{CURSOR_PATTERN}$"},
+)
+LIMIT = Parameter[int](
+    name="limit",
+    where="query",
+    says="How many are on a page at most.",
+    read=requests.limit,
+    schema={"type": "integer", "minimum": 1, "maximum": LONGEST_LIST, "default": LONGEST_LIST},
 )
 WAIT = Parameter[int | None](
     name="wait",

@@ -31,6 +31,7 @@ METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed 
 IN_PROGRESS = Kind("in-progress", 409, "The first request with this key is still being stored")
 DELETED = Kind("deleted", 409, "What was submitted with this key is gone")
 NOT_FINISHED = Kind("job-not-finished", 409, "The job is not finished")
+NOTHING_FAILED = Kind("nothing-failed", 409, "There is nothing to retry")
 JOB_FAILED = Kind("job-failed", 409, "The job failed")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The Content-Type is not JSON")
@@ -51,6 +52,7 @@ KINDS = (
     DELETED,
     NOT_FINISHED,
     JOB_FAILED,
+    NOTHING_FAILED,
     TOO_LARGE,
     UNSUPPORTED_TYPE,
     MISDIRECTED,

@@ -35,6 +35,8 @@ def problem_of(error: FetchQueueError) -> ProblemError:
             return ProblemError(problems.JOB_FAILED, f"There is no result: {why.detail}", error=ErrorView.of(why))
         case errors.NoValidURL():
             return _no_valid_url(error)
+        case errors.NothingFailed():
+            return _nothing_failed(error)
         case errors.KeyGone():
             detail = (
                 "What was submitted with this Idempotency-Key is gone: it was deleted or has expired. Use a new key."
@@ -66,6 +68,14 @@ def _no_valid_url(error: errors.NoValidURL) -> ProblemError:
         detail = f"None of the {len(rejected)} URLs can be fetched, so nothing was stored."
         detail += f" The first one: {rejected[0].detail}"
     return ProblemError(problems.INVALID, detail, errors=fields)
+
+
+def _nothing_failed(error: errors.NothingFailed) -> ProblemError:
+    how = f" with {' or '.join(sorted(error.only))}" if error.only else ""
+    so_far = "" if error.finished else " so far"
+    return ProblemError(
+        problems.NOTHING_FAILED, f"No job of the batch has failed{how}{so_far}, so there is nothing to submit again."
+    )
 
 
 def _quota_exceeded(error: errors.QuotaExceeded) -> ProblemError:

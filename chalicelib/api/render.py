@@ -10,6 +10,7 @@ import msgspec
 from chalicelib.api.types import (
     BatchAccepted,
     BatchLinks,
+    BatchSummary,
     BatchView,
     Counts,
     ErrorView,
@@ -17,12 +18,16 @@ from chalicelib.api.types import (
     JobView,
     LinkedJobView,
     LinkedResultView,
+    QuotaView,
     Rejected,
     ResultView,
+    UsageView,
 )
-from chalicelib.jobs.entities import Result, Status
+from chalicelib.jobs import access
+from chalicelib.jobs.access import Quota
+from chalicelib.jobs.entities import Batch, Result, Status
 from chalicelib.service.read import BatchPage, Shown
-from chalicelib.service.submit_batch import AcceptedBatch
+from chalicelib.service.storing import AcceptedBatch
 
 
 def timestamp(ms: int) -> str:
@@ -90,7 +95,8 @@ class Renderer:
             total=len(accepted.jobs),
             jobs=[self.job(shown, names=False) for shown in accepted.jobs],  # they would be most of a large answer
             rejected=[Rejected(index=each.index, url=each.url, detail=each.detail) for each in accepted.rejected],
-            links=BatchLinks(self=self.batch_path(batch.id)),
+            links=self._links(batch),
+            retry_of=batch.retry_of,
         )
 
     def page(self, page: BatchPage, status: Status | None) -> BatchView:
@@ -108,7 +114,43 @@ class Renderer:
             finished=page.finished,
             jobs=[self.job(shown) for shown in page.jobs],
             next=following,
-            links=BatchLinks(self=self.batch_path(batch.id)),
+            links=self._links(batch),
+            retry_of=batch.retry_of,
+            retried_by=batch.retried_by,
+        )
+
+    def summary(self, batch: Batch) -> BatchSummary:
+        """A batch in a list."""
+        return BatchSummary(
+            id=batch.id,
+            submitted_at=timestamp(batch.submitted_at),
+            expires_at=timestamp(batch.submitted_at + self.retention),
+            submitted=batch.size,
+            links=self._links(batch),
+            retry_of=batch.retry_of,
+            retried_by=batch.retried_by,
+        )
+
+    def usage(self, quota: Quota) -> UsageView:
+        """What a tenant has submitted of what it may."""
+        return UsageView(
+            quotas=[
+                QuotaView(
+                    span=span,
+                    limit=limit,
+                    used=quota.used[span],
+                    remaining=quota.remaining(span),
+                    resets_at=timestamp((span.number(quota.now) + 1) * span.seconds * 1000),
+                )
+                for span, limit in access.in_order(quota.limits)
+            ]
+        )
+
+    def _links(self, batch: Batch) -> BatchLinks:
+        return BatchLinks(
+            self=self.batch_path(batch.id),
+            retry_of=None if batch.retry_of is None else self.batch_path(batch.retry_of),
+            retried_by=None if batch.retried_by is None else self.batch_path(batch.retried_by),
         )
 
     def _result(self, result: Result, href: str) -> ResultView:

@@ -13,10 +13,12 @@ from chalicelib.api import problems
 from chalicelib.api.problems import ProblemError
 from chalicelib.api.types import BatchRequest, FieldError, JobRequest
 from chalicelib.jobs import ids
-from chalicelib.jobs.entities import Status
+from chalicelib.jobs.entities import ErrorType, Status
+from chalicelib.service.lists import LONGEST_LIST
 
 BODY_LIMIT = 1024 * 1024  # bytes: the answer repeats each URL, and Lambda's limit is 6 MB
 MOST_UNKNOWN = 100  # members named in an answer
+CURSOR_PATTERN = "[0-9]{15}-[0-9a-f]{32}"  # of a list: a place in `storage.listing`
 
 T = TypeVar("T", JobRequest, BatchRequest)
 
@@ -185,6 +187,35 @@ def cursor(text: str | None) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 4):
         raise ProblemError(problems.INVALID, "The cursor is not valid; follow the `next` link of a page.")
     return int(text)
+
+
+def list_cursor(text: str | None) -> str | None:
+    """Where a page of a list begins. Raises ProblemError for a value that no `next` link has."""
+    if text is not None and not re.fullmatch(CURSOR_PATTERN, text):
+        raise ProblemError(problems.INVALID, "The cursor is not valid; follow the `next` link of a page.")
+    return text
+
+
+def limit(text: str | None) -> int:
+    """How many a page of a list has at most. Raises ProblemError for what is not a number within bounds."""
+    if text is None:
+        return LONGEST_LIST
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= LONGEST_LIST):
+        raise ProblemError(problems.INVALID, f"limit must be a whole number from 1 to {LONGEST_LIST}.")
+    return int(text)
+
+
+def error_types(text: str | None) -> frozenset[ErrorType]:
+    """The error types of `?only=`; empty if none were given. Raises ProblemError for an unknown one."""
+    if text is None:
+        return frozenset()
+    try:
+        return frozenset(map(ErrorType, text.split(",")))
+    except ValueError:
+        known = ", ".join(ErrorType)
+        raise ProblemError(
+            problems.INVALID, f"only={text}: name error types, with commas between them. There are {known}."
+        ) from None
 
 
 def status(text: str | None) -> Status | None:

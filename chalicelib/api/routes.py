@@ -1,144 +1,36 @@
-"""The routes: a function for each, and a table. A route parses, makes one call and renders."""
+"""The table of routes: what each takes, and what it answers."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import msgspec
 from chalice.app import Response
 
-from chalicelib.api import page, parameters, problems, requests, result, submitted
-from chalicelib.api.headers import rate_limit
-from chalicelib.api.polls import batch_poll, first_batch_poll, job_poll
+from chalicelib.api import parameters, problems, views
 from chalicelib.api.route import JSON, Call, GoodAnswer, Route
 from chalicelib.api.types import (
     BatchAccepted,
+    BatchList,
     BatchRequest,
     BatchView,
     Health,
+    JobList,
     JobRequest,
     JobView,
     LinkedJobView,
+    UsageView,
 )
-from chalicelib.service import delete, read, results, submit, submit_batch
 
-PAGE_POLICY = "Content-Security-Policy"
-LINES = "application/x-ndjson"
-
-
-def create_jobs(call: Call) -> Response:
-    """`POST /jobs`: submit one URL."""
-    body = requests.body(call.raw_body(), call.content_type(), JobRequest)
-    key = call.get(parameters.IDEMPOTENCY_KEY)
-    accepted = submit.submit_job(call.service, call.access, submitted.one(body), key)
-    location = call.render.job_path(accepted.job.job.id)
-    answer_headers = parameters.LOCATION.of(location) | _job_poll(call, accepted.job) | rate_limit(accepted.quota)
-    return _json(202, call.render.job(accepted.job), answer_headers)
-
-
-def create_batch(call: Call) -> Response:
-    """`POST /batches`: submit several URLs."""
-    body = requests.body(call.raw_body(), call.content_type(), BatchRequest)
-    key = call.get(parameters.IDEMPOTENCY_KEY)
-    accepted = submit_batch.submit_batch(call.service, call.access, submitted.several(body), key)
-    location = call.render.batch_path(accepted.batch.id)
-    unfinished = sum(not shown.finished for shown in accepted.jobs)
-    first = parameters.RETRY_AFTER.of(first_batch_poll(unfinished)) if unfinished else {}
-    answer_headers = parameters.LOCATION.of(location) | first | rate_limit(accepted.quota)
-    return _json(202, call.render.accepted(accepted), answer_headers)
-
-
-def get_job(call: Call, job_id: str) -> Response:
-    """`GET /jobs/{id}`: a job's status."""
-    asked, preferred = call.get(parameters.WAIT), call.get(parameters.PREFER)
-    seconds = min(asked if asked is not None else preferred or 0, call.api.most_wait)
-    shown = read.await_job(call.service, call.tenant, job_id, seconds)
-    answer_headers = _job_poll(call, shown)
-    if asked is None and seconds:
-        answer_headers |= parameters.PREFERENCE_APPLIED.of(f"wait={seconds}")
-    return _json(200, call.render.job(shown), answer_headers)
-
-
-def get_result(call: Call, job_id: str) -> Response:
-    """`GET /jobs/{id}/result`: the fetched bytes, inline or by a redirect to them."""
-    if_none_match = call.get(parameters.IF_NONE_MATCH)
-    found = results.read_result(
-        call.service,
-        call.tenant,
-        job_id,
-        is_known=lambda known: result.matches(if_none_match, known),
-        may_be_inline=result.is_one_page,
-    )
-    answer_headers: dict[str, str | list[str]] = {
-        **parameters.ETAG.of(result.etag_of(found.result)),
-        "Cache-Control": "private, no-cache",
-        # HTML from a stranger must not run as one of our pages.
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox",
-    }
-    match found:
-        case results.Known():
-            return Response(body="", status_code=304, headers=answer_headers)
-        case results.Inline(text=text):
-            return Response(
-                body=text, status_code=200, headers={**answer_headers, "Content-Type": found.result.content_type}
-            )
-        case results.Elsewhere(url=url):
-            answer_headers |= {**parameters.LOCATION.of(url), "Content-Type": "text/plain"}
-            return Response(body="", status_code=303, headers=answer_headers)
-
-
-def delete_job(call: Call, job_id: str) -> Response:
-    """`DELETE /jobs/{id}`: delete a job for good."""
-    delete.delete_job(call.service, call.tenant, job_id)
-    return Response(body="", status_code=204)
-
-
-def get_batch(call: Call, batch_id: str) -> Response:
-    """`GET /batches/{id}`: a batch's counts, and a page of its jobs."""
-    cursor = call.get(parameters.CURSOR)
-    status = call.get(parameters.STATUS)
-    found = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
-    seconds = batch_poll(call.service.clock(), found.batch.submitted_at, found.quiet_until)
-    later = {} if found.finished else parameters.RETRY_AFTER.of(seconds)
-    return _json(200, call.render.page(found, status), later)
-
-
-def get_batch_results(call: Call, batch_id: str) -> Response:
-    """`GET /batches/{id}/results`: a batch's jobs, one per line, with links to their results."""
-    cursor = call.get(parameters.CURSOR)
-    found = results.read_links(call.service, call.tenant, batch_id, cursor=cursor)
-    views = [call.render.linked(shown, link, found.links_until) for shown, link in found.jobs]
-    lines = [msgspec.json.encode(view).decode() + "\n" for view in views]
-    answer_headers = {"Content-Type": LINES, "Cache-Control": "no-store"}
-    if found.next is not None:
-        path = f"{call.render.batch_path(batch_id)}/results?cursor={found.next}"
-        answer_headers |= parameters.LINK.of(f'<{path}>; rel="next"')
-    if not found.finished:
-        answer_headers |= parameters.RETRY_AFTER.of(batch_poll(call.service.clock(), found.submitted_at))
-    return _text(200, "".join(lines), answer_headers)
-
-
-def delete_batch(call: Call, batch_id: str) -> Response:
-    """`DELETE /batches/{id}`: delete every job of a batch for good."""
-    delete.delete_batch(call.service, call.tenant, batch_id)
-    return Response(body="", status_code=204)
-
-
-def get_health(_: Call) -> Response:
-    """`GET /health`: the API answers."""
-    return _json(200, Health(status="ok"))
-
-
-def get_page(call: Call) -> Response:
-    """`GET /`: the web page."""
-    rendered = page.page(call.render.prefix, call.service.links.origin)
-    answer_headers = {
-        "Content-Type": "text/html; charset=utf-8",
-        "Cache-Control": "no-cache",
-        PAGE_POLICY: rendered.policy,
-    }
-    return _text(200, rendered.text, answer_headers)
+QUOTA = (parameters.RATE_LIMIT_POLICY, parameters.RATE_LIMIT)
+WITH_KEY = (problems.INVALID_KEY, problems.DELETED, problems.KEY_REUSED, problems.QUOTA_EXCEEDED)
+SUBMISSION = (*WITH_KEY, problems.TOO_LARGE, problems.UNSUPPORTED_TYPE)
+LISTING = (parameters.LIST_CURSOR, parameters.LIMIT)
+A_JOB = GoodAnswer(says="The job.", body=JobView, headers=(parameters.RETRY_AFTER, parameters.PREFERENCE_APPLIED))
+A_BATCH = GoodAnswer(
+    says="The batch.", body=BatchAccepted, headers=(parameters.LOCATION, parameters.RETRY_AFTER, *QUOTA)
+)
+TEXT = {"type": "string"}
+BYTES = {"type": "string", "format": "binary"}  # as client generators understand it
+GONE = GoodAnswer(says="It is deleted for good.")
 
 
 def get_openapi(call: Call) -> Response:
@@ -148,30 +40,16 @@ def get_openapi(call: Call) -> Response:
     document = openapi.document(
         ROUTES, prefix=call.render.prefix, is_open=call.service.gate.is_open, most_wait=call.api.most_wait
     )
-    return _text(
+    return views.text(
         200, msgspec.json.encode(document).decode() + "\n", {"Content-Type": JSON, "Cache-Control": "no-cache"}
     )
 
-
-QUOTA = (parameters.RATE_LIMIT_POLICY, parameters.RATE_LIMIT)
-SUBMISSION = (
-    problems.INVALID_KEY,
-    problems.DELETED,
-    problems.TOO_LARGE,
-    problems.UNSUPPORTED_TYPE,
-    problems.KEY_REUSED,
-    problems.QUOTA_EXCEEDED,
-)
-A_JOB = GoodAnswer(says="The job.", body=JobView, headers=(parameters.RETRY_AFTER, parameters.PREFERENCE_APPLIED))
-TEXT = {"type": "string"}
-BYTES = {"type": "string", "format": "binary"}  # as client generators understand it
-GONE = GoodAnswer(says="It is deleted for good.")
 
 ROUTES = (
     Route(
         method="POST",
         path="/jobs",
-        view=create_jobs,
+        view=views.create_jobs,
         headers=(parameters.IDEMPOTENCY_KEY,),
         body=JobRequest,
         answers={
@@ -186,20 +64,30 @@ ROUTES = (
     Route(
         method="POST",
         path="/batches",
-        view=create_batch,
+        view=views.create_batch,
         headers=(parameters.IDEMPOTENCY_KEY,),
         body=BatchRequest,
-        answers={
-            202: GoodAnswer(
-                says="The batch.", body=BatchAccepted, headers=(parameters.LOCATION, parameters.RETRY_AFTER, *QUOTA)
-            )
-        },
+        answers={202: A_BATCH},
         problems=(*SUBMISSION, problems.IN_PROGRESS),
     ),
     Route(
         method="GET",
+        path="/jobs",
+        view=views.get_jobs,
+        query=LISTING,
+        answers={200: GoodAnswer(says="Up to 100 jobs.", body=JobList, headers=(parameters.LINK,))},
+    ),
+    Route(
+        method="GET",
+        path="/batches",
+        view=views.get_batches,
+        query=LISTING,
+        answers={200: GoodAnswer(says="Up to 100 batches.", body=BatchList, headers=(parameters.LINK,))},
+    ),
+    Route(
+        method="GET",
         path="/jobs/{job_id}",
-        view=get_job,
+        view=views.get_job,
         query=(parameters.WAIT,),
         headers=(parameters.PREFER,),
         answers={200: A_JOB},
@@ -207,7 +95,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/jobs/{job_id}/result",
-        view=get_result,
+        view=views.get_result,
         headers=(parameters.IF_NONE_MATCH,),
         answers={
             200: GoodAnswer(
@@ -221,11 +109,11 @@ ROUTES = (
         },
         problems=(problems.NOT_FINISHED, problems.JOB_FAILED),
     ),
-    Route(method="DELETE", path="/jobs/{job_id}", view=delete_job, answers={204: GONE}),
+    Route(method="DELETE", path="/jobs/{job_id}", view=views.delete_job, answers={204: GONE}),
     Route(
         method="GET",
         path="/batches/{batch_id}",
-        view=get_batch,
+        view=views.get_batch,
         query=(parameters.CURSOR, parameters.STATUS),
         answers={
             200: GoodAnswer(says="Counts, and up to 100 jobs.", body=BatchView, headers=(parameters.RETRY_AFTER,))
@@ -234,23 +122,38 @@ ROUTES = (
     Route(
         method="GET",
         path="/batches/{batch_id}/results",
-        view=get_batch_results,
+        view=views.get_batch_results,
         query=(parameters.CURSOR,),
         answers={
             200: GoodAnswer(
                 says="Up to 100 lines, each a LinkedJobView.",
                 body=LinkedJobView,
-                content_type=LINES,
+                content_type=views.LINES,
                 schema=TEXT,
                 headers=(parameters.LINK, parameters.RETRY_AFTER),
             )
         },
     ),
-    Route(method="DELETE", path="/batches/{batch_id}", view=delete_batch, answers={204: GONE}),
+    Route(
+        method="POST",
+        path="/batches/{batch_id}/retry",
+        view=views.retry_batch,
+        query=(parameters.ONLY,),
+        headers=(parameters.IDEMPOTENCY_KEY,),
+        answers={202: A_BATCH},
+        problems=(*WITH_KEY, problems.IN_PROGRESS, problems.NOTHING_FAILED),
+    ),
+    Route(method="DELETE", path="/batches/{batch_id}", view=views.delete_batch, answers={204: GONE}),
+    Route(
+        method="GET",
+        path="/usage",
+        view=views.get_usage,
+        answers={200: GoodAnswer(says="Your quotas.", body=UsageView, headers=QUOTA)},
+    ),
     Route(
         method="GET",
         path="/health",
-        view=get_health,
+        view=views.get_health,
         public=True,
         answers={200: GoodAnswer(says="The API answers.", body=Health)},
     ),
@@ -264,26 +167,8 @@ ROUTES = (
     Route(
         method="GET",
         path="/",
-        view=get_page,
+        view=views.get_page,
         public=True,
         answers={200: GoodAnswer(says="A page for people.", content_type="text/html", schema=TEXT)},
     ),
 )
-
-
-def _text(status: int, body: str, answer_headers: Mapping[str, str]) -> Response:
-    return Response(body=body, status_code=status, headers={**answer_headers})
-
-
-def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(
-        body=msgspec.json.encode(body).decode() + "\n",
-        status_code=status,
-        headers={"Content-Type": JSON, "Cache-Control": "no-store", **(headers or {})},
-    )
-
-
-def _job_poll(call: Call, shown: read.Shown) -> dict[str, str]:
-    if shown.finished:
-        return {}
-    return parameters.RETRY_AFTER.of(job_poll(call.service.clock(), shown.next_attempt_at))

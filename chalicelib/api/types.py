@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from chalicelib.jobs.access import Span
 from chalicelib.jobs.entities import ErrorType, FetchError, Status
 from chalicelib.jobs.submitted import LONGEST_REFERENCE, LONGEST_VALUE, MOST_HEADERS, NAME, REFERENCE, VALUE
 
@@ -138,14 +139,16 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class BatchLinks(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a batch is."""
+class BatchLinks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a batch is, and those that it retries or that retry it."""
 
     self: Path
+    retry_of: Path | None = None
+    retried_by: Path | None = None
 
 
-class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to `POST /batches`: all of its jobs, in the order given."""
+class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to `POST /batches` and to a retry: all of the batch's jobs, in the order given."""
 
     id: str
     submitted_at: Timestamp
@@ -154,6 +157,7 @@ class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True):
     jobs: list[JobView]
     rejected: list[Rejected]
     links: BatchLinks
+    retry_of: str | None = None  # the batch whose failed jobs these were
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +169,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
 
 
-class BatchView(msgspec.Struct, frozen=True, kw_only=True):
+class BatchView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A batch, as the API shows it: counts of all its jobs, and one page of them."""
 
     id: str
@@ -178,6 +182,50 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     jobs: list[JobView]
     next: Path | None
     links: BatchLinks
+    retry_of: str | None = None  # the batch whose failed jobs these were
+    retried_by: str | None = None  # the newest batch that retries this one
+
+
+class BatchSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A batch in a list: what is known of it without its jobs."""
+
+    id: str
+    submitted_at: Timestamp
+    expires_at: Timestamp
+    submitted: int  # how many jobs it had at first
+    links: BatchLinks
+    retry_of: str | None = None
+    retried_by: str | None = None
+
+
+class BatchList(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `GET /batches`: a page, newest first."""
+
+    batches: list[BatchSummary]
+    next: Path | None
+
+
+class JobList(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `GET /jobs`: a page of the jobs that were submitted alone, newest first."""
+
+    jobs: list[JobView]
+    next: Path | None
+
+
+class QuotaView(msgspec.Struct, frozen=True, kw_only=True):
+    """How many URLs you may submit in a span of time."""
+
+    span: Span
+    limit: int
+    used: int
+    remaining: int
+    resets_at: Timestamp
+
+
+class UsageView(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `GET /usage`: your quotas, the shortest span first; none means no limit."""
+
+    quotas: list[QuotaView]
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

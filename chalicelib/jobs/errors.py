@@ -10,6 +10,7 @@
     │   ├── NotFinished      the job has no result yet
     │   ├── JobFailed        the job has no result, and will have none
     │   ├── NoValidURL       none of a batch's URLs can be fetched
+    │   ├── NothingFailed    no job of the batch has failed, so there is nothing to retry
     │   ├── KeyGone          what the idempotency key stands for was deleted, or has expired
     │   ├── KeyReused        the idempotency key stands for something else
     │   ├── InProgress       the first request with the idempotency key is still being stored

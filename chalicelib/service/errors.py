@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from chalicelib.jobs.access import Quota, Span
-from chalicelib.jobs.entities import FetchError, Status
+from chalicelib.jobs.entities import ErrorType, FetchError, Status
 from chalicelib.jobs.errors import FetchQueueError
 
 
@@ -53,6 +53,15 @@ class NoValidURL(Refused):
     def __init__(self, rejected: Sequence[RejectedURL]) -> None:
         super().__init__("none of the URLs can be fetched")
         self.rejected = rejected
+
+
+class NothingFailed(Refused):
+    """There is no failed job to retry, or none that failed for one of these reasons."""
+
+    def __init__(self, only: Collection[ErrorType], *, finished: bool) -> None:
+        super().__init__("no job has failed")
+        self.only = only
+        self.finished = finished  # False: one may still fail
 
 
 class KeyGone(Refused):

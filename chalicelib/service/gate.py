@@ -66,6 +66,16 @@ class Gate:
         return known
 
 
+def usage(table: AccessTable, access_: Access, now: int) -> Quota:
+    """A tenant's quota as it stands; nothing is read or counted if it has no limit."""
+    counted = table.usage(access_.tenant) if access_.limits else None
+    used = {
+        span: counted[span].used if counted is not None and counted[span].number >= span.number(now) else 0
+        for span in access_.limits
+    }
+    return Quota(limits=access_.limits, used=used, now=now)
+
+
 class Meter:
     """Counts the URLs that a request has accepted against its tenant's quota."""
 

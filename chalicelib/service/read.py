@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from chalicelib.jobs import ids
-from chalicelib.jobs.entities import FINISHED, Batch, Fetch, Job, Standing, Status
+from chalicelib.jobs.entities import FINISHED, Batch, ErrorType, Fetch, Job, Standing, Status
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.pace import Pace, due
 from chalicelib.service.errors import NotFound
@@ -33,6 +33,11 @@ class Shown:
     def finished(self) -> bool:
         """True when the status will not change any more."""
         return self.status in FINISHED
+
+    @property
+    def failed_as(self) -> ErrorType | None:
+        """Why it failed."""
+        return None if self.fetch is None or self.fetch.error is None else self.fetch.error.type
 
     @property
     def standing(self) -> Standing:

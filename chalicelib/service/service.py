@@ -14,6 +14,7 @@ from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import Bucket
 from chalicelib.storage.lines import Lines
 from chalicelib.storage.links import Links
+from chalicelib.storage.listing import Listing
 from chalicelib.storage.queue import Queue
 from chalicelib.storage.table import Table
 
@@ -24,6 +25,7 @@ class Service:
 
     table: Table
     lines: Lines
+    listing: Listing
     queue: Queue
     bucket: Bucket
     links: Links

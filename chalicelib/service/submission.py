@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 from chalicelib.jobs import ids
 from chalicelib.jobs.access import Access, Quota
-from chalicelib.jobs.entities import Job
+from chalicelib.jobs.entities import Batch, Job
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.leave import Departure
 from chalicelib.jobs.submitted import SubmittedURL
@@ -60,6 +60,20 @@ class Submission:
             reference=submitted.reference,
             header_names=",".join(submitted.headers) or None,
             request_headers=submitted.headers,
+        )
+
+    def batch(self, scope: str, *, size: int, digest: str) -> Batch:
+        """The batch of several URLs, under a lease of this request."""
+        now = self.service.clock()
+        holder = self.service.new_id()
+        return Batch(
+            id=holder if self.key is None else self.id_for(scope),
+            tenant=self.tenant,
+            size=size,
+            digest=digest,
+            submitted_at=now,
+            lease_until=now + self.service.batch_lease,
+            holder=holder,
         )
 
     def count(self, urls: int) -> None:

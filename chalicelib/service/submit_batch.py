@@ -1,48 +1,19 @@
-"""Submitting many URLs: they are accepted only when every row is in the table, linked or with its message sent.
-
-One handler at a time stores a batch, under a lease; if it dies, the same request again continues.
-"""
+"""Submitting many URLs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 from chalicelib.jobs import ids
-from chalicelib.jobs.access import Access, Quota
-from chalicelib.jobs.entities import Batch, Job, Mark
-from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.access import Access
 from chalicelib.jobs.submitted import SubmittedURL
-from chalicelib.jobs.target import Target
-from chalicelib.jobs.urls import InvalidURL
-from chalicelib.metrics import Metric
-from chalicelib.service import reuse
-from chalicelib.service.errors import InProgress, KeyGone, KeyReused, NoValidURL, RejectedURL
-from chalicelib.service.read import Shown, show_batch
+from chalicelib.service.errors import NoValidURL
 from chalicelib.service.service import Service
+from chalicelib.service.storing import AcceptedBatch, Given, store_batch
 from chalicelib.service.submission import Submission
 
 SCOPE = "POST /batches"  # of idempotency keys: ids are derived from it, so it never changes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptedBatch:
-    """A batch that was accepted: its jobs in the order given, and the URLs that were rejected."""
-
-    batch: Batch
-    jobs: list[Shown]
-    rejected: list[RejectedURL]
-    quota: Quota | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The URLs of a request, sorted into valid and rejected ones."""
-
-    valid: list[tuple[SubmittedURL, Target]]  # what was given, and what its site is asked
-    rejected: list[RejectedURL]
 
 
 def submit_batch(service: Service, access: Access, urls: Sequence[SubmittedURL], key: str | None) -> AcceptedBatch:
@@ -51,129 +22,12 @@ def submit_batch(service: Service, access: Access, urls: Sequence[SubmittedURL],
     Raises NoValidURL; KeyGone, KeyReused and InProgress; and QuotaExceeded.
     """
     submission = Submission(service, access, key)
-    given = _sorted(submission, urls)
+    given = Given.of(submission, enumerate(urls))
     if not given.valid:
         raise NoValidURL(given.rejected)
-    now = service.clock()
-    holder = service.new_id()
-    batch = Batch(
-        id=holder if key is None else submission.id_for(SCOPE),
-        tenant=access.tenant,
-        size=len(given.valid),
-        digest=_digest(urls, service.secret),
-        submitted_at=now,
-        lease_until=now + service.batch_lease,
-        holder=holder,
-    )
-    stored, jobs = _Storing(service, submission, given).submit(batch)
-    return AcceptedBatch(batch=stored, jobs=jobs, rejected=given.rejected, quota=submission.quota)
-
-
-@dataclass(frozen=True, slots=True)
-class _Storing:
-    """Stores the batch of a request, or finds what was submitted with its key: the batch, and its jobs as they are."""
-
-    service: Service
-    submission: Submission
-    given: _Given
-
-    def submit(self, batch: Batch) -> tuple[Batch, list[Shown]]:
-        """Store it whole, unless something was already submitted with the key."""
-        table = self.service.table
-        standing = table.batch(batch.id) if self.submission.may_be_counted else None
-        if standing is None:
-            self.submission.count(batch.size)
-            with self.submission.giving_back_if_unavailable(batch.size):
-                standing = self._take_lease(batch, lambda: table.submit_batch(batch))
-            if _is_held_by(standing, batch.holder):
-                return batch, self._store(batch, begun=False)
-            self.submission.give_back(batch.size)
-        if standing is None:
-            raise Unavailable("a batch's row was swept between a refused write and its reading")
-        if isinstance(standing, Mark) or self.service.is_gone(standing, batch.tenant):
-            raise KeyGone
-        if standing.digest != batch.digest:
-            raise KeyReused
-        if standing.accepted:
-            return standing, show_batch(self.service, standing)
-        return self._take_over(standing, batch.holder)
-
-    def _take_over(self, standing: Batch, holder: str) -> tuple[Batch, list[Shown]]:
-        """Continue where a handler died: write the rows that are missing, send every message."""
-        if len(self.given.valid) != standing.size:  # what may be fetched has changed since then: the ids would shift
-            raise KeyGone
-        now = self.service.clock()
-        if standing.lease_until > now:
-            raise InProgress(-(-(standing.lease_until - now) // 1000))
-        mine = replace(standing, lease_until=now + self.service.batch_lease, holder=holder)
-        taken = self._take_lease(mine, lambda: self.service.table.take_over_batch(mine, now=now))
-        if not _is_held_by(taken, holder):
-            raise InProgress(1)
-        return mine, self._store(mine, begun=True)
-
-    def _take_lease(self, batch: Batch, write: Callable[[], bool]) -> Batch | Mark | None:
-        """The batch as it is after a write that makes its lease ours, unless another handler has it.
-
-        It is also ours if the write's answer was lost, the driver repeated the write, and the repetition was refused.
-        """
-        try:
-            return batch if write() else self.service.table.batch(batch.id)
-        except Unavailable:
-            self._release(batch)
-            raise
-
-    def _store(self, batch: Batch, *, begun: bool) -> list[Shown]:
-        """Put the rows, or, if the batch was begun, the missing ones; send messages for those not linked; accept.
-
-        If that ends Unavailable, the lease ends too, so that the same request may continue at once. But not if a write
-        of rows got no answer: DynamoDB may still carry it out, when another handler has written the same rows.
-        """
-        given = zip(batch.job_ids(), self.given.valid, strict=True)
-        jobs = [self.submission.job(job_id, each, batch.submitted_at, batch.id) for job_id, each in given]
-        try:
-            with self.submission.giving_back_if_unavailable(batch.size):
-                written = self.service.table.jobs(batch.job_ids(), tenant=batch.tenant) if begun else {}
-                missing = [job for job in jobs if job.id not in written]
-                joined = reuse.join(self.service, missing)
-                self.service.table.put_jobs([job for job in missing if job.id not in joined])
-        except Unavailable as error:
-            if not error.late:
-                self._release(batch)
-            raise
-        try:
-            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])
-            self._accept(batch)
-            return (
-                show_batch(self.service, batch) if begun else [joined.get(job.id) or Shown(job, None) for job in jobs]
-            )
-        except Unavailable:
-            self._release(batch)
-            raise
-
-    def _release(self, batch: Batch) -> None:
-        with suppress(Unavailable):  # then it ends by itself
-            self.service.table.release_batch(batch, now=self.service.clock())
-
-    def _accept(self, batch: Batch) -> None:
-        if not self.service.table.accept_batch(batch):
-            # Another handler took over, or that one accepted the batch and its client has deleted it.
-            standing = self.service.table.batch(batch.id)
-            if isinstance(standing, Mark):
-                raise KeyGone
-            if standing is None or not standing.accepted:
-                raise InProgress(1)
-        self.service.metrics.add(Metric.SUBMITTED, batch.size)
-        self.service.metrics.add(Metric.REJECTED, len(self.given.rejected))
-
-
-def _sorted(submission: Submission, urls: Sequence[SubmittedURL]) -> _Given:
-    given = _Given(valid=[], rejected=[])
-    for index, submitted in enumerate(urls):
-        try:
-            given.valid.append((submitted, submission.target(submitted)))
-        except InvalidURL as error:
-            given.rejected.append(RejectedURL(index=index, url=submitted.url, detail=str(error)))
-    return given
+    batch = submission.batch(SCOPE, size=len(given.valid), digest=_digest(urls, service.secret))
+    standing = service.table.batch(batch.id) if submission.may_be_counted else None
+    return store_batch(submission, batch, given, standing)
 
 
 def _digest(urls: Sequence[SubmittedURL], secret: bytes) -> str:
@@ -181,12 +35,3 @@ def _digest(urls: Sequence[SubmittedURL], secret: bytes) -> str:
     if not any(each.headers or each.reference for each in urls):
         return ids.digest([each.url for each in urls])
     return ids.keyed_digest(secret, [json.dumps([each.url, each.reference, *each.headers.parts()]) for each in urls])
-
-
-def _is_linked(row: Job | Mark | None) -> bool:
-    """True for a job that has a fetch: whoever gave it one has seen to that."""
-    return isinstance(row, Job) and row.fetch_id is not None
-
-
-def _is_held_by(standing: Batch | Mark | None, holder: str) -> bool:
-    return isinstance(standing, Batch) and standing.holder == holder

@@ -45,6 +45,11 @@ class AccessTable:
         item = self._rows.get(items.quota_key(tenant))
         return {} if item is None else items.as_limits(item)
 
+    def usage(self, tenant: str) -> Usage | None:
+        """What was last counted; None if nothing was yet."""
+        item = self._rows.get(items.quota_key(tenant))
+        return None if item is None else items.as_usage(item)
+
     def count(self, tenant: str, urls: int, limits: Limits, now: int) -> Usage | Exceeded:
         """Count accepted URLs, all of them or none: one request, and a second one if a new span has begun.
 

@@ -12,6 +12,7 @@ from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError,
 from chalicelib.jobs.pace import Pace
 from chalicelib.jobs.robots import Found, RobotsFile
 from chalicelib.jobs.submitted import RequestHeaders
+from chalicelib.storage import listing
 
 VERSION = 1  # of the format of items, in their member `v`
 
@@ -110,6 +111,7 @@ def item_of(entity: Entity, sweep_at: int | None = None) -> Item:
     prefix, key = _KEYS[type(entity)]
     values = values_of(entity)
     values["pk"] = prefix + str(values.pop(key))
+    values |= listing.keys_of(entity)
     if sweep_at is not None:
         values["sweep_at"] = sweep_at
     return encode_item({**values, "v": VERSION})

@@ -84,6 +84,19 @@ def accept_batch(batch: Batch) -> Write:
     ]
 
 
+def accept_retry(batch: Batch) -> Write:
+    """The same of a batch that retries another, which names it from then on."""
+    return [
+        *accept_batch(batch),
+        update(
+            items.batch_key(str(batch.retry_of)),
+            "SET retried_by = :retry",
+            BATCH_LIVES,
+            {":retry": batch.id},
+        ),
+    ]
+
+
 def freeze_batch(batch: Batch, counts: Mapping[Status, int]) -> Write:
     """Keep in its row how many jobs of each status a batch has, which will not change unless one is deleted."""
     return [

@@ -41,6 +41,12 @@ class Reading:
         item = self._rows.get(items.batch_key(batch_id))
         return None if item is None or _is_anothers(item, tenant) else items.as_batch(item)
 
+    def batches(self, batch_ids: Sequence[str], *, tenant: str) -> dict[str, Batch | Mark]:
+        """The tenant's batches and marks that exist among these, by id."""
+        found = self._rows.read(items.batch_key(batch_id) for batch_id in batch_ids)
+        own = (item for item in found.values() if not _is_anothers(item, tenant))
+        return {batch.id: batch for batch in map(items.as_batch, own)}
+
     def jobs(self, job_ids: Sequence[str], *, tenant: str) -> dict[str, Job | Mark]:
         """The tenant's jobs and marks that exist among these, by id."""
         found = self._rows.read(items.job_key(job_id) for job_id in job_ids)

@@ -86,7 +86,9 @@ class Table(Reading):
         return self._rows.write(protocol_submit.release_batch(batch, now=now))
 
     def accept_batch(self, batch: Batch) -> bool:
-        """Record that every row and message of the batch is durable."""
+        """Record that every row and message of the batch is durable, also where it retries a batch that is there."""
+        if batch.retry_of is not None and self._rows.write(protocol_submit.accept_retry(batch)):
+            return True
         return self._rows.write(protocol_submit.accept_batch(batch))
 
     def freeze_batch(self, batch: Batch, counts: Mapping[Status, int]) -> bool:

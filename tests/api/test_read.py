@@ -97,9 +97,9 @@ def test_unknown_ids(w: World, job_id: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/jobs", {"POST"}),
-        ("GET", "/jobs", {"POST"}),
-        ("DELETE", "/batches", {"POST"}),
+        ("PUT", "/jobs", {"GET", "POST"}),
+        ("GET", f"/batches/{UNKNOWN}/retry", {"POST"}),
+        ("DELETE", "/batches", {"GET", "POST"}),
         ("POST", f"/jobs/{UNKNOWN}", {"GET", "DELETE"}),
         ("PATCH", f"/batches/{UNKNOWN}", {"GET", "DELETE"}),
         ("DELETE", f"/jobs/{UNKNOWN}/result", {"GET"}),

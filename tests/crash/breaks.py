@@ -31,7 +31,7 @@ PACE = "chalicelib/jobs/pace.py"
 LEAVE = "chalicelib/jobs/leave.py"
 DELETE = "chalicelib/service/delete.py"
 SUBMIT = "chalicelib/service/submit.py"
-SUBMIT_BATCH = "chalicelib/service/submit_batch.py"
+STORING = "chalicelib/service/storing.py"
 REUSE = "chalicelib/service/reuse.py"
 READ = "chalicelib/service/read.py"
 TABLE = "chalicelib/storage/table.py"
@@ -175,8 +175,8 @@ BY_HAND = [
     Break("a join at submission is believed", TABLE, "            for part in _made(self._rows.try_all, _packed(plans, limit=TRANSACTION_LIMIT)):\n                put += part\n", "            _made(self._rows.try_all, _packed(plans, limit=TRANSACTION_LIMIT))\n            for plan in plans:\n                put += plan.what\n"),
     Break("a claim past its window is joined at submission", REUSE, "if claim is not None and claim.submitted_at > job.submitted_at - service.rules.window:", "if claim is not None:"),
     Break("a join that is refused by itself is believed", REUSE, "rows.get(job.id) == job]", "False]"),
-    Break("joined rows are put again", SUBMIT_BATCH, "put_jobs([job for job in missing if job.id not in joined])", "put_jobs(missing)"),
-    Break("a replayed batch joins what is there", SUBMIT_BATCH, "joined = reuse.join(self.service, missing)", "joined = reuse.join(self.service, jobs)", redundant="the rows are there, so the write is refused; not to ask saves it"),
+    Break("joined rows are put again", STORING, "put_jobs([job for job in missing if job.id not in joined])", "put_jobs(missing)"),
+    Break("a replayed batch joins what is there", STORING, "joined = reuse.join(self.service, missing)", "joined = reuse.join(self.service, jobs)", redundant="the rows are there, so the write is refused; not to ask saves it"),
     Break("the lease ends while joined rows may be written", CALLS, "        with unavailable(operation, late=True):\n            try:\n                return write(token)\n", "        with unavailable(operation):\n            try:\n                return write(token)\n"),
     Break("a batch is counted before all is finished", READ, "if found.finished and is_new and", "if is_new and"),
     Break("a batch is thawed after its job is gone", DELETE, "            self.service.table.thaw_batch(batch_id)  # first: else a death would leave it with counts that are wrong\n            self.thawed.add(batch_id)\n        leaving_together = list(leave.departures(leaving))\n        departed = self.service.table.leave(leaving_together, alone=self.alone)\n", "            self.thawed.add(batch_id)\n        leaving_together = list(leave.departures(leaving))\n        departed = self.service.table.leave(leaving_together, alone=self.alone)\n        for batch_id in self.thawed:\n            self.service.table.thaw_batch(batch_id)\n"),
@@ -261,27 +261,27 @@ BY_HAND = [
     ),
     Break(
         "a batch's own write, repeated, is a refusal",
-        SUBMIT_BATCH,
+        STORING,
         "return batch if write() else self.service.table.batch(batch.id)",
         'return batch if write() else replace(batch, holder="another")',
     ),
     Break(
         "a batch is accepted before its messages are sent",
-        SUBMIT_BATCH,
+        STORING,
         "            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])\n            self._accept(batch)\n",
         "            self._accept(batch)\n            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])\n",
     ),
     Break(
         "a replayed batch writes every row",
-        SUBMIT_BATCH,
+        STORING,
         "missing = [job for job in jobs if job.id not in written]",
         "missing = jobs",
     ),
-    Break("a replayed batch takes no lease", SUBMIT_BATCH, "        if standing.lease_until > now:\n            raise InProgress(-(-(standing.lease_until - now) // 1000))\n        mine = replace(standing, lease_until=now + self.service.batch_lease, holder=holder)\n        taken = self._take_lease(mine, lambda: self.service.table.take_over_batch(mine, now=now))\n        if not _is_held_by(taken, holder):\n            raise InProgress(1)\n", "        mine = standing\n"),
-    Break("the lease ends while rows may be written", SUBMIT_BATCH, "            if not error.late:\n                self._release(batch)\n", "            self._release(batch)\n"),
+    Break("a replayed batch takes no lease", STORING, "        if standing.lease_until > now:\n            raise InProgress(-(-(standing.lease_until - now) // 1000))\n        mine = replace(standing, lease_until=now + self.service.batch_lease, holder=holder)\n        taken = self._take_lease(mine, lambda: self.service.table.take_over_batch(mine, now=now))\n        if not _is_held_by(taken, holder):\n            raise InProgress(1)\n", "        mine = standing\n"),
+    Break("the lease ends while rows may be written", STORING, "            if not error.late:\n                self._release(batch)\n", "            self._release(batch)\n"),
     Break("a server's error is believed to be a refusal", CALLS, 'return error.response["ResponseMetadata"]["HTTPStatusCode"] < 500', "return True"),
-    Break("a batch that ends in 503 keeps its lease", SUBMIT_BATCH, "        with suppress(Unavailable):  # then it ends by itself\n", "        if not self.service:\n"),
-    Break("a replayed batch is submitted now", SUBMIT_BATCH, "return mine, self._store(mine, begun=True)", "return mine, self._store(replace(mine, submitted_at=now), begun=True)"),
+    Break("a batch that ends in 503 keeps its lease", STORING, "        with suppress(Unavailable):  # then it ends by itself\n", "        if not self.service:\n"),
+    Break("a replayed batch is submitted now", STORING, "return mine, self._store(mine, begun=True)", "return mine, self._store(replace(mine, submitted_at=now), begun=True)"),
     Break(
         "the batch goes before its jobs",
         DELETE,
