@@ -33,6 +33,7 @@ DELETE = "chalicelib/service/delete.py"
 SUBMIT = "chalicelib/service/submit.py"
 STORING = "chalicelib/service/storing.py"
 REUSE = "chalicelib/service/reuse.py"
+RETRY = "chalicelib/service/retry.py"
 READ = "chalicelib/service/read.py"
 TABLE = "chalicelib/storage/table.py"
 READING = "chalicelib/storage/reading.py"
@@ -78,6 +79,8 @@ LIKELIEST = {
     ROBOTS_TEXT: "tests/jobs/test_robots.py",
     SUBMITTING: "tests/crash/test_repeats.py",
     REUSE: "tests/crash/test_repeats.py",
+    RETRY: "tests/crash/test_repeats.py",
+    STORING: "tests/crash/test_repeats.py",
 }
 SECONDS = 5400  # a proof that finds nothing takes a quarter of an hour alone, and longer where the machine is busy
 
@@ -278,6 +281,9 @@ BY_HAND = [
         "missing = jobs",
     ),
     Break("a replayed batch takes no lease", STORING, "        if standing.lease_until > now:\n            raise InProgress(-(-(standing.lease_until - now) // 1000))\n        mine = replace(standing, lease_until=now + self.service.batch_lease, holder=holder)\n        taken = self._take_lease(mine, lambda: self.service.table.take_over_batch(mine, now=now))\n        if not _is_held_by(taken, holder):\n            raise InProgress(1)\n", "        mine = standing\n"),
+    Break("a retry does not tell its batch", TABLE, "if batch.retry_of is not None and self._rows", "if batch.retry_of is None and self._rows"),
+    Break("a retry that is continued chooses anew", RETRY, "given = _given(submission, _chosen(service, original, standing.chosen or \"\"))", "given = _given(submission, _failed(service, original, only))"),
+    Break("a retry continues what another has chosen", STORING, "        if standing.chosen != batch.chosen:  # it was begun since we looked, with other jobs\n            raise InProgress(1)\n", ""),
     Break("the lease ends while rows may be written", STORING, "            if not error.late:\n                self._release(batch)\n", "            self._release(batch)\n"),
     Break("a server's error is believed to be a refusal", CALLS, 'return error.response["ResponseMetadata"]["HTTPStatusCode"] < 500', "return True"),
     Break("a batch that ends in 503 keeps its lease", STORING, "        with suppress(Unavailable):  # then it ends by itself\n", "        if not self.service:\n"),

@@ -90,6 +90,7 @@ def check(w: World, ledger: Ledger) -> None:
     _requests(w, ledger)
     _counts(stored)
     _frozen(stored)
+    _retries(stored)
     _headers(w, stored)
     _objects(w, stored, ledger)
     _redelivery(w, ledger)
@@ -144,14 +145,26 @@ def _counts(stored: dict[str, Any]) -> None:
 def _frozen(stored: dict[str, Any]) -> None:
     for key, batch in stored.items():
         if not key.startswith("BATCH#") or "digest" not in batch:
-            if key.startswith("BATCH#") and {"frozen", "thawed"} & batch.keys():
-                raise Broken(f"10: the mark {key} has counts")
+            if key.startswith("BATCH#") and {"frozen", "thawed", "retried_by"} & batch.keys():
+                raise Broken(f"10: the mark {key} has members of a batch")
             continue
         jobs = [stored.get(f"JOB#{key.removeprefix('BATCH#')}-{number}", {}) for number in range(batch["size"])]
         fetches = [stored[f"FETCH#{job['fetch_id']}"] if "fetch_id" in job else {} for job in jobs if "url" in job]
         statuses = Counter(fetch.get("status", "queued") for fetch in fetches)
         if batch.get("frozen", statuses) != statuses:
             raise Broken(f"10: {key} is counted as {batch['frozen']}, and is {dict(statuses)}")
+
+
+def _retries(stored: dict[str, Any]) -> None:
+    """A retry that was accepted is named by its batch, and no other is."""
+    batches = {key.removeprefix("BATCH#"): item for key, item in stored.items() if key.startswith("BATCH#")}
+    for batch_id, batch in batches.items():
+        original = batches.get(batch.get("retry_of"), {})
+        if "digest" in original and "accepted" in batch and "retried_by" not in original:
+            raise Broken(f"12: the retry {batch_id} was accepted, and its batch does not name it")
+        retry = batches.get(batch.get("retried_by"), {})
+        if "retried_by" in batch and "digest" in retry and not ("accepted" in retry and retry["retry_of"] == batch_id):
+            raise Broken(f"12: {batch_id} names a retry that was not accepted")
 
 
 def _headers(w: World, stored: dict[str, Any]) -> None:

@@ -165,6 +165,26 @@ class Stage:
         self.w.run()
         return batch
 
+    def failed_batch(self) -> dict[str, Any]:
+        """A batch of which one URL has failed, and would not a second time."""
+        self.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+        self.ledger.excused[BAD] += 1
+        batch = self.batch(URL, BAD)
+        self.w.pass_time(SECOND)
+        return batch
+
+    def retry(self, name: str, batch: dict[str, Any], headers: dict[str, str] = KEY) -> Operation:
+        """A client's retry of what failed of a batch; what it is told counts."""
+
+        def send() -> None:
+            answer = self.w.request("POST", f"/batches/{batch['id']}/retry", headers=headers)
+            if answer.status_code not in (202, 404, 409, 422, 503):
+                raise Broken(f"a retry was answered {answer.status_code}: {answer.body!r}")
+            if answer.status_code == 202:
+                self.ledger.accept(*answer.json_body["jobs"])
+
+        return Operation(name, send)
+
     def count(self, name: str, batch: dict[str, Any]) -> Operation:
         """A client's question how a batch stands, where a page has fewer jobs than the batch."""
 
@@ -281,6 +301,21 @@ def submit_a_batch_with_repeats_again_after_its_handler_died(s: Stage) -> list[O
     s.conductor.run(first)
     s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
     return [s.post("submit again", "/batches", {"urls": [URL, OTHER, URL]})]
+
+
+@single
+def retry_a_batch(s: Stage) -> list[Operation]:
+    return [s.retry("retry", s.failed_batch())]
+
+
+@single
+def retry_a_batch_again_after_its_handler_died(s: Stage) -> list[Operation]:
+    batch = s.failed_batch()
+    first = s.retry("retry", batch)
+    first.fault = Fault(9, Side.BEFORE)  # all but its acceptance is there
+    s.conductor.run(first)
+    s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+    return [s.retry("retry again", batch)]
 
 
 @single
@@ -630,6 +665,31 @@ def two_batches_with_repeats_and_one_key(s: Stage) -> list[Operation]:
     s.finished()
     urls = {"urls": [URL, OTHER]}
     return [s.post("S1", "/batches", urls), s.post("S2", "/batches", urls)]
+
+
+@pair
+def a_retry_and_the_delete_of_its_batch(s: Stage) -> list[Operation]:
+    batch = s.failed_batch()
+    return [s.retry("retry", batch), s.delete_batch("delete", batch)]
+
+
+@pair
+def two_retries_with_one_key(s: Stage) -> list[Operation]:
+    batch = s.failed_batch()
+    return [s.retry("R1", batch), s.retry("R2", batch)]
+
+
+@pair
+def two_retries_of_one_batch(s: Stage) -> list[Operation]:
+    batch = s.failed_batch()
+    return [s.retry("R1", batch), s.retry("R2", batch, {"Idempotency-Key": "another"})]
+
+
+@pair
+def a_retry_and_the_run_of_another_retry(s: Stage) -> list[Operation]:
+    batch = s.failed_batch()
+    s.conductor.run(s.retry("retry", batch))
+    return [s.retry("another", batch, {}), s.run("run", s.w.receive())]
 
 
 @pair

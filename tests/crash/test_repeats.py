@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.crash.invariants import settle
 from tests.crash.scenarios import BAD, OTHER, URL, Stage
 from tests.crash.stepping import Fault, Operation, Side
 from tests.crash.test_traces import READ, WRITE, end
@@ -285,3 +286,59 @@ class TestCounts:
         s.conductor.run(counted)
         total: int = s.w.request("GET", f"/batches/{batch['id']}").json_body["total"]
         return total
+
+
+ACCEPT = 9  # calls that a retry makes before it is accepted
+SEND = 8  # and before it sends its messages
+
+
+class TestRetry:
+    """A new batch of what failed of another."""
+
+    def test_its_batch_is_deleted_meanwhile(self, s: Stage) -> None:
+        """The retry stands, and the mark stays one."""
+        batch = s.failed_batch()
+        retry = s.retry("retry", batch)
+        s.conductor.begin(retry, ACCEPT)
+        s.conductor.run(s.delete_batch("DELETE", batch))
+        s.conductor.finish(retry)
+        assert s.w.job(list(s.ledger.accepted)[-1])["url"] == BAD
+        end(s)
+
+    def test_others_fail_before_it_is_continued(self, s: Stage) -> None:
+        """It is continued with the jobs that it was begun with, or not at all."""
+        s.w.site.answers[URL] = [failure(503, retryable=True), failure(404), b"found " + URL.encode()]
+        s.ledger.excused[URL] += 2
+        s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+        s.ledger.excused[BAD] += 1
+        batch = s.batch(URL, BAD)
+        retry = s.retry("retry", batch)
+        retry.fault = Fault(SEND, Side.BEFORE)
+        s.conductor.run(retry)
+        settle(s.w)
+        s.conductor.run(s.delete("DELETE", batch["jobs"][1]["id"]))
+        s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+        s.conductor.run(s.retry("retry again", batch))
+        s.conductor.run(s.retry("another", batch, {}))
+        assert s.w.job(list(s.ledger.accepted)[-1])["url"] == URL
+        end(s)
+
+    def test_two_with_one_key_choose_differently(self, s: Stage) -> None:
+        """One of them was slow, and more has failed meanwhile: the other's choice stands."""
+        s.w.site.answers[URL] = [failure(503, retryable=True), failure(404), b"found " + URL.encode()]
+        s.ledger.excused[URL] += 2
+        s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+        s.ledger.excused[BAD] += 1
+        batch = s.batch(URL, BAD)
+        slow = s.retry("slow", batch)
+        s.conductor.begin(slow, 4)  # it has chosen
+        settle(s.w)
+        s.conductor.run(s.delete("DELETE", batch["jobs"][1]["id"]))
+        quick = s.retry("quick", batch)
+        quick.fault = Fault(SEND, Side.BEFORE)
+        s.conductor.run(quick)
+        s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
+        s.conductor.finish(slow)
+        s.conductor.run(s.retry("again", batch))
+        assert s.w.job(list(s.ledger.accepted)[-1])["url"] == URL
+        end(s)
