@@ -3,7 +3,7 @@
 
 from fetch_queue.client import DEFAULT_URL, FetchQueue
 from fetch_queue.errors import CorruptResult, FetchQueueError, ProblemError, UnexpectedAnswer, Unreachable
-from fetch_queue.models import Accepted, Batch, Failure, Job, Rejected, Result
+from fetch_queue.models import Accepted, Batch, Failure, Job, Quota, Rejected, Result, Summary
 from fetch_queue.request import Request
 
 __all__ = [
@@ -16,9 +16,11 @@ __all__ = [
     "FetchQueueError",
     "Job",
     "ProblemError",
+    "Quota",
     "Rejected",
     "Request",
     "Result",
+    "Summary",
     "UnexpectedAnswer",
     "Unreachable",
 ]

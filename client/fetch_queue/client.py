@@ -6,15 +6,16 @@ import io
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
 
 import requests
 
 from fetch_queue import models
 from fetch_queue.download import Downloaded, Downloads, Sink
 from fetch_queue.errors import ProblemError, UnexpectedAnswer
-from fetch_queue.models import Accepted, Batch, Job, Result, parse
+from fetch_queue.models import Accepted, Batch, Job, Quota, Result, Summary, parse
 from fetch_queue.patience import LEAST_PAUSE, Notice, Timing
 from fetch_queue.request import Submitted, document_of
 from fetch_queue.transport import ApiAnswer, Sessions, Transport
@@ -91,9 +92,16 @@ class FetchQueue:
         again when its answer is lost.
         """
         ours = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/json"}
-        answer = self._transport.ask("POST", "/batches", body=body(urls, headers), headers=ours)
-        pause = min(answer.retry_after or 0.0, SLOWEST_POLL)
-        return parse(lambda document: models.accepted(document, pause), answer.json())
+        return _accepted(self._transport.ask("POST", "/batches", body=body(urls, headers), headers=ours))
+
+    def retry(self, batch_id: str, only: Collection[str] = (), key: str | None = None) -> Accepted:
+        """Submit the failed jobs of a batch again, or `only` those with these error types, as a new batch.
+
+        Each has its headers and its reference. Raises ProblemError named `nothing-failed` if there is none.
+        """
+        query = f"?{urlencode({'only': ','.join(only)}, safe=',')}" if only else ""
+        ours = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return _accepted(self._transport.ask("POST", f"/batches/{_checked(batch_id)}/retry{query}", headers=ours))
 
     def job(self, job_id: str, wait: float = 0) -> Job:
         """A job; with `wait`, as soon as it is finished, or as it is after so many seconds (20 at most)."""
@@ -117,8 +125,7 @@ class FetchQueue:
         while following is not None:
             answer = self._transport.ask("GET", following)
             yield [parse(models.job, document) for document in _lines(answer)]
-            match = _NEXT.search(answer.headers.get("Link", ""))
-            following = None if match is None else self._transport.resolve(match[1], answer.url)
+            following = self._following(answer)
 
     def result(self, job_id: str) -> bytes:
         """The bytes that a job fetched, complete and checked. For large ones use `download`."""
@@ -132,6 +139,32 @@ class FetchQueue:
         `known`, from `results`, saves the request for a link. Raises CorruptResult if the bytes are wrong.
         """
         return self._downloads.download(_checked(job_id), sink, known)
+
+    def batches(self) -> Iterator[Summary]:
+        """All batches that were submitted and are kept, newest first, read page by page."""
+        for document in self._listed("batches"):
+            yield parse(models.summary, document)
+
+    def jobs(self) -> Iterator[Job]:
+        """All jobs that were submitted alone and are kept, newest first, read page by page."""
+        for document in self._listed("jobs"):
+            yield parse(models.job, document)
+
+    def usage(self) -> list[Quota]:
+        """How many URLs may still be submitted; empty if there is no limit."""
+        answer = self._transport.ask("GET", "/usage").json()
+        return parse(lambda document: [models.quota(one) for one in document["quotas"]], answer)
+
+    def _listed(self, kind: str) -> Iterator[Any]:
+        following: str | None = f"/{kind}"
+        while following is not None:
+            answer = self._transport.ask("GET", following)
+            yield from parse(lambda document: list(document[kind]), answer.json())
+            following = self._following(answer)
+
+    def _following(self, answer: ApiAnswer) -> str | None:
+        match = _NEXT.search(answer.headers.get("Link", ""))
+        return None if match is None else self._transport.resolve(match[1], answer.url)
 
     def find(self, any_id: str) -> Job | Batch:
         """The job or the batch with an id."""
@@ -170,6 +203,11 @@ def _named(sessions: Sessions) -> Sessions:
         return new
 
     return session
+
+
+def _accepted(answer: ApiAnswer) -> Accepted:
+    pause = min(answer.retry_after or 0.0, SLOWEST_POLL)
+    return parse(lambda document: models.accepted(document, pause), answer.json())
 
 
 def _checked(any_id: str) -> str:

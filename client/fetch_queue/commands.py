@@ -1,4 +1,4 @@
-"""The commands that ask about one job or batch: status, batch, result, delete. Each returns its exit code."""
+"""The commands about one job or batch: status, batch, result, retry, delete. Each returns its exit code."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import BinaryIO
 import click
 
 import fetch_queue
-from fetch_queue import console, drafts, options, waits
+from fetch_queue import console, drafts, options, shown, waits
 from fetch_queue.client import FetchQueue, is_of_batch
 from fetch_queue.codes import Exit
 from fetch_queue.download import Downloaded
 from fetch_queue.models import FAILED, Batch, Job
+from fetch_queue.overview import list_submitted, usage
 from fetch_queue.submission import submit
 
 IN_MEMORY = 8 * 1024 * 1024  # bytes of a result that is printed
@@ -36,6 +37,8 @@ def main() -> None:
 
 
 main.add_command(submit)
+main.add_command(list_submitted)
+main.add_command(usage)
 
 
 @main.command(epilog=options.EXIT_CODES)
@@ -66,8 +69,7 @@ def batch(service: options.Service, any_id: str, in_json: bool) -> int:
 
     With --json, each result has a link by which anybody can read it for a minute. The exit code is 1 if any job failed.
     """
-    if is_of_batch(any_id):
-        raise click.UsageError(f"{any_id} is a job; its batch is {any_id.partition('-')[0]}")
+    _refuse_job(any_id)
     queue = service.queue()
     found = queue.batch(any_id)
     jobs = list(queue.results(any_id))
@@ -76,7 +78,7 @@ def batch(service: options.Service, any_id: str, in_json: bool) -> int:
     else:
         _show_counts(found)
         for job in jobs:
-            _show_line(job)
+            shown.line(job)
     return Exit.FAILED if _has_failed(found) else Exit.OK
 
 
@@ -122,6 +124,32 @@ def result(service: options.Service, any_id: str, output: Path | None, in_json: 
 
 @main.command(epilog=options.EXIT_CODES)
 @options.an_id
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="TYPE",
+    help="Only jobs that failed with this error type, such as timeout; several --only for several types.",
+)
+@options.as_json("the new batch as the API gives it")
+@options.service
+def retry(service: options.Service, any_id: str, only: tuple[str, ...], in_json: bool) -> int:
+    """Submit the failed jobs of a batch again, as a new batch.
+
+    Each is sent with the headers and has the reference that it was submitted with.
+    """
+    _refuse_job(any_id)
+    accepted = service.queue().retry(any_id, only)
+    if in_json:
+        console.document(accepted.document)
+        return Exit.OK
+    console.out(f"{accepted.id}  {console.count(len(accepted.jobs), 'URL')} accepted")
+    for one in accepted.rejected:
+        console.out(f"rejected  {console.plain(one.url)}  ({console.plain(one.detail)})")
+    return Exit.FAILED if accepted.rejected else Exit.OK
+
+
+@main.command(epilog=options.EXIT_CODES)
+@options.an_id
 @options.as_json("its id")
 @options.service
 def delete(service: options.Service, any_id: str, in_json: bool) -> int:
@@ -132,6 +160,11 @@ def delete(service: options.Service, any_id: str, in_json: bool) -> int:
     else:
         console.err(f"{any_id} is deleted for good.")
     return Exit.OK
+
+
+def _refuse_job(any_id: str) -> None:
+    if is_of_batch(any_id):
+        raise click.UsageError(f"{any_id} is a job; its batch is {any_id.partition('-')[0]}")
 
 
 def _copy(queue: FetchQueue, job_id: str, to: BinaryIO) -> Downloaded:
@@ -179,13 +212,9 @@ def _show_counts(found: Batch) -> None:
     waiting = waits.of_batches([found])
     also = f"  ({waiting})" if waiting else ""
     console.out(f"{found.id}  {console.count(found.total, 'job')}: {', '.join(parts) or 'none'}{also}")
-
-
-def _show_line(job: Job) -> None:
-    what = console.size(job.result.size) if job.result else ""
-    said = console.plain(job.error.detail) if job.error else waits.of_job(job)
-    why = f"  ({said})" if said else ""
-    console.out(f"{job.id}  {console.status(job.status, 9)}  {what:>7}  {console.plain(job.url)}{why}")
+    for name, other in (("retry of", found.retry_of), ("retried by", found.retried_by)):
+        if other is not None:
+            console.out(f"  {name:<10} {console.plain(other)}")
 
 
 def _show_job(job: Job) -> None:

@@ -76,6 +76,7 @@ class Accepted:
     jobs: tuple[Job, ...]
     rejected: tuple[Rejected, ...]
     retry_after: float  # seconds after which to ask how it is doing
+    retry_of: str | None = None  # the batch whose failed jobs these were
     document: Document
 
 
@@ -90,12 +91,39 @@ class Batch:
     finished: bool
     jobs: tuple[Job, ...]  # the first hundred
     retry_after: float  # seconds after which to ask again
+    retry_of: str | None = None  # the batch whose failed jobs these were
+    retried_by: str | None = None  # the newest batch that retries this one
     document: Document
 
     @property
     def done(self) -> int:
         """How many of its jobs are finished."""
         return sum(self.counts.get(status, 0) for status in FINISHED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A batch in a list: what is known of it without its jobs."""
+
+    id: str
+    submitted_at: str  # RFC 3339
+    expires_at: str
+    submitted: int  # how many jobs it had at first
+    retry_of: str | None
+    retried_by: str | None
+    document: Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How many URLs may be submitted in a span of time."""
+
+    span: str  # minute, day
+    limit: int
+    used: int
+    remaining: int
+    resets_at: str  # RFC 3339
+    document: Document
 
 
 def parse(reader: Callable[[Any], T], document: Any) -> T:
@@ -127,7 +155,7 @@ def job(document: Document) -> Job:
 
 
 def accepted(document: Document, retry_after: float) -> Accepted:
-    """The answer to `POST /batches`."""
+    """The answer to `POST /batches` and to a retry."""
     return Accepted(
         id=str(document["id"]),
         jobs=tuple(job(one) for one in document["jobs"]),
@@ -136,6 +164,7 @@ def accepted(document: Document, retry_after: float) -> Accepted:
             for one in document["rejected"]
         ),
         retry_after=retry_after,
+        retry_of=document.get("retry_of"),
         document=document,
     )
 
@@ -150,6 +179,33 @@ def batch(document: Document, retry_after: float) -> Batch:
         finished=bool(document["finished"]),
         jobs=tuple(job(one) for one in document["jobs"]),
         retry_after=retry_after,
+        retry_of=document.get("retry_of"),
+        retried_by=document.get("retried_by"),
+        document=document,
+    )
+
+
+def summary(document: Document) -> Summary:
+    """A batch of `GET /batches`."""
+    return Summary(
+        id=str(document["id"]),
+        submitted_at=str(document["submitted_at"]),
+        expires_at=str(document["expires_at"]),
+        submitted=int(document["submitted"]),
+        retry_of=document.get("retry_of"),
+        retried_by=document.get("retried_by"),
+        document=document,
+    )
+
+
+def quota(document: Document) -> Quota:
+    """A quota of `GET /usage`."""
+    return Quota(
+        span=str(document["span"]),
+        limit=int(document["limit"]),
+        used=int(document["used"]),
+        remaining=int(document["remaining"]),
+        resets_at=str(document["resets_at"]),
         document=document,
     )
 

@@ -75,6 +75,8 @@ class StoredBatch:
     body: bytes
     rejected: list[dict[str, Any]]
     polls: int = 0
+    retry_of: str | None = None
+    retried_by: str | None = None
 
 
 class Service:
@@ -100,6 +102,8 @@ class Service:
         self.release = threading.Event()  # what a storage that hangs waits for
         self.reached = threading.Event()  # set when somebody is kept waiting
         self.hanging = False  # the storage
+        self.quotas: list[dict[str, Any]] = []
+        self.alone: list[dict[str, Any]] = []  # jobs that were submitted alone
         self.expired: set[str] = set()  # ids of jobs whose links do not work, once
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
@@ -157,6 +161,33 @@ class Service:
         later = {} if self.first_poll is None else {"Retry-After": str(self.first_poll)}
         return 202, {"id": batch.id, "jobs": jobs, "rejected": batch.rejected, "total": len(jobs)}, later
 
+    def retry(self, batch: StoredBatch, key: str, only: str | None) -> tuple[int, Any, dict[str, str]]:
+        """`POST /batches/{id}/retry`: status, answer and headers. Everything here fails with one type."""
+        urls = [url for url in batch.urls if url in self.failing and batch.polls >= self.polls_to_finish]
+        if not urls or "http-status" not in (only or "http-status").split(","):
+            return 409, problem(409, "nothing-failed", "No job of the batch has failed."), {}
+        new_id = hashlib.sha256(f"{batch.id} {key}".encode()).hexdigest()[:32]
+        new = self.batches.setdefault(key, StoredBatch(new_id, urls, b"", [], retry_of=batch.id))
+        batch.retried_by = new.id
+        jobs = [self.job(new, number, linked=False) for number in range(len(urls))]
+        return 202, {"id": new.id, "jobs": jobs, "rejected": [], "total": len(jobs), "retry_of": batch.id}, {}
+
+    def listed(self, cursor: int, limit: int) -> tuple[dict[str, Any], dict[str, str]]:
+        """`GET /batches`: the answer and its headers."""
+        batches = [one for one in reversed(self.batches.values()) if one.id not in self.deleted]
+        more = f"{self.prefix}/batches?cursor={cursor + limit}" if len(batches) > cursor + limit else None
+        shown = [
+            {
+                "id": batch.id,
+                "submitted_at": "2026-11-24T10:00:00.000Z",
+                "expires_at": "2026-12-01T10:00:00.000Z",
+                "submitted": len(batch.urls),
+                **links_of(batch),
+            }
+            for batch in batches[cursor : cursor + limit]
+        ]
+        return {"batches": shown, "next": more}, {"Link": f'<{more}>; rel="next"'} if more else {}
+
     def find(self, batch_id: str) -> StoredBatch | None:
         """A batch that is there."""
         found = next((batch for batch in self.batches.values() if batch.id == batch_id), None)
@@ -200,6 +231,7 @@ class Service:
         counts = dict.fromkeys(("queued", "running", "succeeded", "failed"), 0) | Counter(job["status"] for job in jobs)
         finished = not counts["queued"]
         document = {"id": batch.id, "total": len(jobs), "counts": counts, "finished": finished, "jobs": jobs[:PAGE]}
+        document |= links_of(batch)
         if not self.older:
             document["waiting_for_host"] = sum(job["next_attempt_at"] is not None for job in jobs)
         return document, {} if finished else {"Retry-After": "2"}
@@ -214,6 +246,12 @@ class Service:
             "".join(json.dumps(job) + "\n" for job in jobs).encode(),
             {"Link": more} if end < len(batch.urls) else {},
         )
+
+
+def links_of(batch: StoredBatch) -> dict[str, str]:
+    """What a batch says of the one that it retries, and of the one that retries it."""
+    both = {"retry_of": batch.retry_of, "retried_by": batch.retried_by}
+    return {name: other for name, other in both.items() if other is not None}
 
 
 def problem(status: int, name: str, detail: str) -> dict[str, Any]:
@@ -266,6 +304,17 @@ class _Handler(BaseHTTPRequestHandler):
         match self.command, steps:
             case "POST", ["batches"]:
                 self._answer(*service.submit(headers["idempotency-key"], body))
+            case "POST", ["batches", _, "retry"] if batch is not None:
+                only = parse_qs(target.query).get("only", [None])[0]
+                self._answer(*service.retry(batch, headers["idempotency-key"], only))
+            case "GET", ["batches"]:
+                cursor = int(parse_qs(target.query).get("cursor", ["0"])[0])
+                document, more = service.listed(cursor, PAGE)
+                self._answer(200, document, more)
+            case "GET", ["jobs"]:
+                self._answer(200, {"jobs": service.alone, "next": None})
+            case "GET", ["usage"]:
+                self._answer(200, {"quotas": service.quotas})
             case "GET", ["batches", _] if batch is not None and "-" not in steps[1]:
                 document, more = service.batch(batch)
                 self._answer(200, document, more)

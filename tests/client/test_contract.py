@@ -17,6 +17,7 @@ URL = "https://a.example/"
 BAD = "https://bad.example/"
 URLS = {"urls": [URL, BAD, "ftp://x/"]}
 KEY = {"Idempotency-Key": "k"}
+AGAIN = {"Idempotency-Key": "again"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ def same_kind(fake: Any, real: Any, where: str) -> None:
 def test_the_main_job(both: list[Ask]) -> None:
     """Submit, ask, read, delete: statuses, the headers that the client reads, and every member of every document."""
     ids = [ask("POST", "/batches", URLS, KEY).documents[0]["id"] for ask in both]
+    for ask, batch_id in zip(both, ids, strict=True):
+        ask("POST", f"/batches/{batch_id}/retry?only=http-status", None, AGAIN)
     steps: list[tuple[str, str, Any, Mapping[str, str]]] = [
         ("POST", "/batches", URLS, KEY),
         ("POST", "/batches", {"urls": [URL]}, KEY),
@@ -87,6 +90,12 @@ def test_the_main_job(both: list[Ask]) -> None:
         ("GET", "/jobs/{id}-0", None, {}),
         ("GET", "/jobs/{id}-1", None, {}),
         ("GET", "/jobs/{id}-1/result", None, {}),
+        ("POST", "/batches/{id}/retry?only=timeout", None, KEY),
+        ("POST", "/batches/{id}/retry?only=http-status", None, AGAIN),
+        ("GET", "/batches/{id}", None, {}),
+        ("GET", "/batches", None, {}),
+        ("GET", "/jobs", None, {}),
+        ("GET", "/usage", None, {}),
         ("DELETE", "/jobs/{id}-0", None, {}),
         ("GET", "/jobs/{id}-0", None, {}),
         ("DELETE", "/jobs/{id}-0", None, {}),
