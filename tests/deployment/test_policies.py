@@ -124,6 +124,8 @@ class Recorder:
         keys += [entry["Key"] for entry in params.get("Delete", {}).get("Objects", [])]
         (prefix,) = {key.partition("/")[0] for key in keys} or {"results"}
         assert prefix in ("results", "robots")
+        if "IndexName" in params:
+            return f"Table/index/{params['IndexName']}"
         names = {"TABLE_NAME": "Table", "QUEUE_URL": "JobsQueue", "DEAD_LETTER_QUEUE_URL": "DeadLetterQueue"}
         return names.get(variable, f"ResultsBucket/{prefix}/*")
 
@@ -186,9 +188,14 @@ def use_everything(w: World, recorder: Recorder) -> None:
     with runner():
         w.run_until_done()
     with api():
+        for path in ("/jobs", "/batches", "/usage"):
+            assert w.request("GET", path).status_code == 200
         for path in (f"/jobs/{job['id']}", f"/jobs/{job['id']}/result", f"/batches/{batch['id']}"):
             assert w.request("GET", path).status_code == 200
         assert w.request("GET", f"/jobs/{batch['id']}-1/result").status_code == 303
+        assert w.request("POST", f"/batches/{batch['id']}/retry").status_code == 202
+    with runner():
+        w.run_until_done()
 
     # A job that is deleted while its fetch runs, and a large answer that breaks off.
     def delete(_: str) -> None:
@@ -275,6 +282,7 @@ def test_no_policy_has_a_star(name: str) -> None:
             "ResultsBucket/results/*",
             "ResultsBucket/robots/*",
             "Table",
+            "Table/index/Listed",
             "JobsQueue",
             "DeadLetterQueue",
             "ResultsBucket",
