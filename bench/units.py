@@ -137,6 +137,7 @@ class UnitCounter(logging.Handler):
         self.setFormatter(JsonFormatter())
         self.compared: dict[str, Compared] = defaultdict(Compared)
         self.sizes: dict[str, int] = {}
+        self.listed: set[str] = set()  # the items that have an entry in the index
         self._world = w
         self._look = look
         self._tally = Tally()
@@ -208,7 +209,7 @@ class UnitCounter(logging.Handler):
         self._own_wall += time.perf_counter() - wall
 
     def _count_units(self, operation: str, params: dict[str, Any], parsed: dict[str, Any]) -> None:
-        if operation in ("GetItem", "BatchGetItem"):
+        if operation in ("GetItem", "BatchGetItem", "Query"):
             units = self._read(params, parsed)
             self._tally.read_units += units
         else:
@@ -224,6 +225,8 @@ class UnitCounter(logging.Handler):
 
     def _read(self, params: dict[str, Any], parsed: dict[str, Any]) -> float:
         """Units of a reading: of whole items, also where only some of their members were asked for."""
+        if "IndexName" in params:  # as a whole, eventually consistent
+            return read_units(sum(map(item_size, parsed.get("Items", [])))) / 2
         if "Key" in params:
             return read_units(item_size(parsed.get("Item", {}))) * (1.0 if params.get("ConsistentRead") else 0.5)
         units = 0.0
@@ -245,7 +248,16 @@ class UnitCounter(logging.Handler):
             units += write_units(max(before, after))
             if made:
                 self.sizes[one.key] = after
-        return units * (2 if operation == "TransactWriteItems" else 1)
+        entries = self._entries(written) if made else 0
+        return units * (2 if operation == "TransactWriteItems" else 1) + entries
+
+    def _entries(self, written: Sequence[_Written]) -> int:
+        """How many entries of the index come or go: one unit each. An update changes none."""
+        put = {one.key for one in written if one.item is not None and "listed" in one.item}
+        taken = {one.key for one in written if one.gone or (one.item is not None and "listed" not in one.item)}
+        changed = (put - self.listed) | (taken & self.listed)
+        self.listed = (self.listed | put) - taken
+        return len(changed)
 
     def _stored(self, keys: Sequence[str]) -> dict[str, int]:
         if not keys:

@@ -5,7 +5,6 @@ import {
   aside,
   asSubmitted,
   BATCH_ID,
-  batchesIn,
   batchPath,
   capital,
   cellsOf,
@@ -28,6 +27,7 @@ import {
   leafOf,
   lines,
   linksOf,
+  listPath,
   many,
   mediaType,
   membersOf,
@@ -55,13 +55,12 @@ import {
   troubleOf,
   unreachable,
   waitOf,
-  withBatch,
+  withBatches,
   withLines,
 } from "./page_logic.js";
 
 const PREFIX = document.querySelector('meta[name="api-prefix"]').getAttribute("content");
-const NOT_REPEATABLE =
-  "What is left was submitted with headers, which are not shown again: submit it once more yourself.";
+const LIST = "/batches?limit=50";
 const POLL_SECONDS = 2; // where an answer has no Retry-After
 
 /** @returns {any} the element with that id, which has the members of its kind */
@@ -116,8 +115,8 @@ async function during(pressed, note, work) {
 
 // --- The API ---
 
-/** One request to the API; a token is asked for when it wants one. Returns the answer's text and Retry-After. */
-async function call(method, path, { body = null, key = null } = {}) {
+/** One request to the API; a token is asked for when it wants one, if that may be. Returns the answer's text and Retry-After. */
+async function call(method, path, { body = null, key = null, mayAsk = true } = {}) {
   const sent = token;
   const headers = {
     ...(body && { "Content-Type": "application/json" }),
@@ -133,7 +132,7 @@ async function call(method, path, { body = null, key = null } = {}) {
   }
   const wait = waitOf(response.headers.get("Retry-After"));
   if (response.ok) return { text, wait };
-  if (response.status === 401 && (await askForToken(sent))) return call(method, path, { body, key });
+  if (response.status === 401 && mayAsk && (await askForToken(sent))) return call(method, path, { body, key });
   throw refused(response.status, text, wait);
 }
 
@@ -179,11 +178,13 @@ $("token-form").addEventListener("submit", (event) => {
   keepToken(text);
   $("token-text").value = "";
   $("token").close();
+  readList();
 });
 $("token-cancel").addEventListener("click", () => $("token").close());
 $("forget-token").addEventListener("click", () => {
   keepToken(null);
   announce("The token is forgotten.");
+  readList();
   $("urls").focus();
 });
 
@@ -209,47 +210,57 @@ $("confirm-form").addEventListener("submit", (event) => {
 $("confirm").addEventListener("close", () => $("confirm").open || decide(false));
 $("confirm-no").addEventListener("click", () => $("confirm").close());
 
-// --- The batches of this browser: ids and times, nothing else ---
+// --- The batches: listed by the service, newest first, and known by what this page has seen of them since ---
 
-const BATCHES = "fetch-queue.batches";
+let known = []; // those that are listed, as far as the list was read
+let older = null; // the path of the rest
 const seen = new Map(); // what this page has seen of a batch since it was loaded: "200 jobs"
+const gone = new Set(); // what is deleted, which a list may still have for a moment
 
-function remembered() {
+/** Read the list, from its beginning or on from where it was read to. */
+async function readList(path = LIST) {
   try {
-    return batchesIn(localStorage.getItem(BATCHES));
-  } catch {
-    return []; // storage is not allowed
-  }
-}
-
-function keep(batches) {
-  try {
-    localStorage.setItem(BATCHES, JSON.stringify(batches));
-  } catch {
-    // A browser that keeps nothing still shows what is open.
+    const page = parsed(await call("GET", path, { mayAsk: false }));
+    known = withBatches(path === LIST ? [] : known, page.batches);
+    older = page.next && listPath(page.next, location.href);
+    tell($("history-note"), "");
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    if (problem.status === 401) {
+      known = [];
+      older = null;
+      tell(
+        $("history-note"),
+        "They are listed once you have given your access token.",
+        "",
+        button("Give it", () => askForToken(token)),
+      );
+    } else tell($("history-note"), problem.whole, "bad", button("Try again", () => readList(path)));
   }
   showHistory();
 }
 
 function remember(batch) {
   const words = inShort(batch);
-  const known = remembered();
   if (seen.get(batch.id) === words && known.some(({ id }) => id === batch.id)) return;
   seen.set(batch.id, words);
-  keep(withBatch(known, batch));
+  known = withBatches(known, [batch]);
+  showHistory();
 }
 
 function forget(id) {
-  keep(remembered().filter((batch) => batch.id !== id));
+  gone.add(id);
+  showHistory();
 }
 
 function showHistory() {
-  const batches = remembered();
-  $("history-none").hidden = batches.length > 0;
+  const batches = known.filter(({ id }) => !gone.has(id));
+  $("history-none").hidden = batches.length > 0 || $("history-note").textContent !== "";
   $("history").hidden = batches.length === 0;
-  const items = batches.map(({ id, submitted_at }) => {
+  $("older").hidden = older === null;
+  const items = batches.map(({ id, submitted_at, submitted }) => {
     const link = make("a", { href: `#${id}` }, make("span", {}, moment(submitted_at)));
-    if (seen.has(id)) link.append(make("span", { className: "soft small" }, seen.get(id)));
+    link.append(make("span", { className: "soft small" }, seen.get(id) ?? many(submitted, "job")));
     if (watched?.id === id) link.setAttribute("aria-current", "true");
     return make("li", {}, link);
   });
@@ -258,7 +269,7 @@ function showHistory() {
   if (focused) $("history").querySelector(`a[href="${focused}"]`)?.focus();
 }
 
-addEventListener("storage", showHistory);
+$("older").addEventListener("click", () => during($("older"), $("history-note"), () => readList(older)));
 
 // --- Submitting ---
 
@@ -266,13 +277,22 @@ const unsent = new Map(); // submissions that have begun, by their text: what is
 
 /** Submit a part. Returns the batch, or null where none of its URLs is valid, and what was rejected. */
 async function send({ urls, key }, more, note) {
+  try {
+    const batch = await post("/batches", { body: { urls, ...more }, key }, note);
+    return { batch, rejected: batch.rejected };
+  } catch (problem) {
+    const rejected = rejectedBy(problem, urls);
+    if (!rejected.length) throw problem;
+    return { batch: null, rejected };
+  }
+}
+
+/** A POST with a key, which makes it safe to be tried again. Returns what it answers. */
+async function post(path, request, note) {
   for (let tries = 1;; tries++) {
     try {
-      const batch = parsed(await call("POST", "/batches", { body: { urls, ...more }, key }));
-      return { batch, rejected: batch.rejected };
+      return parsed(await call("POST", path, request));
     } catch (problem) {
-      const rejected = rejectedBy(problem, urls);
-      if (rejected.length) return { batch: null, rejected };
       const pause = problem instanceof Problem ? pauseBefore(problem, tries, navigator.onLine) : null;
       if (pause === null) throw problem;
       tell(note, `${problem.message} Trying again ${inAWhile(pause)}.`);
@@ -432,7 +452,7 @@ function watch(id) {
   put($("batch-title"), "Batch");
   put($("batch-facts"), `${id}`);
   tell($("batch-note"), "Looking …");
-  for (const shown of ["progress", "progress-text", "filters", "jobs", "pager", "rows-none", "retry"]) {
+  for (const shown of ["relatives", "progress", "progress-text", "filters", "jobs", "pager", "rows-none", "retry"]) {
     $(shown).hidden = true;
   }
   showHistory();
@@ -516,6 +536,7 @@ function showBatch(batch) {
   for (const shown of ["progress", "progress-text", "filters"]) $(shown).hidden = false;
   put($("batch-title"), `Batch of ${moment(batch.submitted_at)}`);
   put($("batch-facts"), `${batch.id}, kept until ${moment(batch.expires_at)}`);
+  showRelatives(batch);
   put($("retry"), `Retry ${many(counts.failed, "failed job")}`);
   $("retry").hidden = counts.failed === 0;
   showProgress(batch);
@@ -523,6 +544,17 @@ function showBatch(batch) {
   showRows(batch.jobs);
   showPager(batch);
   remember(batch);
+}
+
+/** Links to the batch that this one retries, and to the newest that retries it. */
+function showRelatives({ retry_of, retried_by }) {
+  const links = [["Retry of", retry_of], ["Retried as", retried_by]]
+    .filter(([, id]) => id)
+    .map(([what, id]) => make("span", {}, `${what} `, make("a", { href: `#${id}` }, `batch ${id.slice(0, 8)}`)));
+  $("relatives").hidden = links.length === 0;
+  if ($("relatives").textContent !== links.map((link) => link.textContent).join("")) {
+    $("relatives").replaceChildren(...links);
+  }
 }
 
 function showProgress(batch) {
@@ -591,28 +623,27 @@ async function turnPage(cursors) {
 $("previous").addEventListener("click", () => turnPage(watched.cursors.slice(0, -1)));
 $("next").addEventListener("click", () => turnPage([...watched.cursors, cursorOf(watched.answer.next, location.href)]));
 
-/** What was submitted as the failed jobs of a batch, in order, but those with headers, whose values nobody has here. */
-async function failedUrls(id) {
-  const urls = [];
-  for (let cursor = 0; cursor !== null;) {
-    const page = parsed(await call("GET", batchPath(id, cursor, "failed")));
-    urls.push(...page.jobs.filter(isRepeatable).map(asSubmitted));
-    cursor = cursorOf(page.next, location.href);
-  }
-  return urls;
-}
-
-async function resubmit(urls) {
-  if (!urls.length) return tell($("batch-note"), NOT_REPEATABLE, "bad");
-  await submitAll(urls, {}, $("batch-note"));
+/** Submit a job again, in a batch of its own. */
+async function resubmit(job) {
+  await submitAll([asSubmitted(job)], {}, $("batch-note"));
   $("batch-title").focus();
-  announce(`${many(urls.length, "failed job")} submitted again as a new batch.`);
+  announce("The failed job is submitted again as a new batch.");
 }
 
-$("retry").addEventListener(
-  "click",
-  () => during($("retry"), $("batch-note"), async () => resubmit(await failedUrls(watched.id))),
-);
+/** Submit what failed of a batch again, and open the new one; one key for each state of it that was tried. */
+async function retry({ id, counts }) {
+  const state = `${id} ${counts.failed}`;
+  if (!retries.has(state)) retries.set(state, crypto.randomUUID());
+  const batch = await post(`/batches/${id}/retry`, { key: retries.get(state) }, $("batch-note"));
+  retries.delete(state);
+  remember(batch);
+  openBatch(batch.id);
+  announce(`${many(batch.total, "failed job")} submitted again as a new batch.`);
+}
+
+const retries = new Map(); // keys of retries that were not answered
+
+$("retry").addEventListener("click", () => during($("retry"), $("batch-note"), () => retry(watched.answer)));
 
 $("delete-batch").addEventListener("click", async () => {
   const { id, answer } = watched;
@@ -875,7 +906,7 @@ class Panel {
   showFailure() {
     const { error } = this.job;
     const { what, text } = failureOf(this.job);
-    const once = () => during(again, this.note, () => resubmit([asSubmitted(this.job)]));
+    const once = () => during(again, this.note, () => resubmit(this.job));
     const again = button("Retry this job", once, "push");
     this.element.append(
       make("div", { className: "line" }, make("h3", {}, what), ...(isRepeatable(this.job) ? [again] : [])),
@@ -974,5 +1005,5 @@ function leaf(value) {
 $("openapi").href = `${PREFIX}/openapi.json`;
 keepToken(session().getItem(TOKEN));
 showCount();
-showHistory();
+readList();
 route();

@@ -10,7 +10,6 @@ const BODY_BYTES = 1_000_000; // of a submission; the API takes 1 MiB
 const FILE_BYTES = 20 * 1024 * 1024;
 const SHOWN_BYTES = { json: 5 * 1024 * 1024, text: 5 * 1024 * 1024, image: 25 * 1024 * 1024 };
 const ROWS_A_PAGE = 100; // as the API has it
-const BATCHES_KEPT = 200; // in this browser's list
 const TRIES = 5; // of a submission, before a person is asked
 const LONGEST_WAIT = 60; // seconds; for more we do not wait in silence
 
@@ -104,22 +103,22 @@ export const waitOf = (retryAfter) => Number(retryAfter) || null;
 /** Whether a text fits into a header as a token. */
 export const isToken = (text) => /^[!-~]+$/.test(text);
 
-// --- The batches of this browser ---
+// --- The list of batches ---
 
-/** Those that were kept as a text, less what has expired; none where it is not ours. */
-export function batchesIn(text, now = Date.now()) {
-  try {
-    return JSON.parse(text).filter(({ id, expires_at }) => BATCH_ID.test(id) && Date.parse(expires_at) > now);
-  } catch {
-    return [];
+/** Those that are known and more, each once, newest first: of each what the list shows. */
+export function withBatches(known, more) {
+  const all = new Map(known.map((batch) => [batch.id, batch]));
+  for (const { id, submitted_at, submitted, total } of more) {
+    all.set(id, { id, submitted_at, submitted: submitted ?? all.get(id)?.submitted ?? total });
   }
+  const place = ({ submitted_at, id }) => `${submitted_at} ${id}`;
+  return [...all.values()].sort((a, b) => (place(a) < place(b) ? 1 : -1));
 }
 
-/** They and one more, newest first: of each its id and times alone. */
-export function withBatch(known, { id, submitted_at, expires_at }) {
-  const others = known.filter((batch) => batch.id !== id);
-  const all = [...others, { id, submitted_at, expires_at }].sort((a, b) => (a.submitted_at < b.submitted_at ? 1 : -1));
-  return all.slice(0, BATCHES_KEPT);
+/** The path of a list's next page, under the API's prefix. */
+export function listPath(next, base) {
+  const { pathname, search } = new URL(next, base);
+  return `${pathname.slice(pathname.lastIndexOf("/"))}${search}`;
 }
 
 /** A batch in a few words; of one that was just submitted only its size is known. */

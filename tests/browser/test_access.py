@@ -132,14 +132,16 @@ def test_what_was_not_sent_keeps_its_key(stack: Running, visit: Visit, fresh: Fr
             route.continue_()
 
     visitor = visit(stack, expects=["status of 429"])
-    visitor.submit_and_wait(fresh("/missing"), fresh("/missing"))
+    missing = fresh("/missing")
+    visitor.submit_and_wait(missing)
+    first = visitor.page.url
     visitor.page.route("**/batches", refuse_once)
     later = fresh("/page/1")
     visitor.paste([later])
     visitor.button("Submit").click()
     expect(visitor.page.get_by_text("The quota is used up. No URLs are left.")).to_be_visible()
-    visitor.button("Retry 2 failed jobs").click()
-    expect(visitor.batches).to_have_count(2)
+    visitor.open(missing).get_by_role("button", name="Retry this job").click()
+    expect(visitor.page).not_to_have_url(first)
     visitor.button("Submit").click()
     expect(visitor.row(later)).to_contain_text("succeeded")
     assert keys[0] == keys[2]
@@ -188,7 +190,7 @@ def test_offline(stack: Running, visit: Visit, fresh: Fresh) -> None:
     visitor.context.set_offline(False)
     visitor.see_finished(1)
     expect(visitor.page.get_by_text("This device is offline.")).to_be_hidden()
-    expect(visitor.batches).to_have_count(1)
+    expect(visitor.listed(visitor.batch_id)).to_have_count(1)
 
 
 def test_a_browser_that_keeps_nothing(stack: Running, visit: Visit, fresh: Fresh) -> None:
@@ -202,13 +204,32 @@ def test_a_browser_that_keeps_nothing(stack: Running, visit: Visit, fresh: Fresh
     visitor.submit_and_wait(fresh("/page/1"))
 
 
-def test_what_others_left_in_the_storage(stack: Running, visit: Visit, fresh: Fresh) -> None:
-    """What is not ours is no batch, and is in nobody's way."""
-    visitor = visit(stack)
-    for kept in ("no JSON", "null", '"text"', '[{"id": "<b>"}, null]', '{"a": 1}'):
-        visitor.page.evaluate("(kept) => localStorage.setItem('fetch-queue.batches', kept)", kept)
-        visitor.page.reload()
-        expect(visitor.page.get_by_text("What you submit is listed here.")).to_be_visible()
-        expect(visitor.batches).to_have_count(0)
+def test_batches_are_listed_for_who_has_a_token(closed: Running, visit: Visit, token: str) -> None:
+    """Who comes without one is not asked before it is needed, and may give it."""
+    visitor = visit(closed, expects=["status of 401"])
+    expect(visitor.page.get_by_text("They are listed once you have given your access token.")).to_be_visible()
+    expect(visitor.page.get_by_role("dialog")).to_have_count(0)
+    visitor.button("Give it").click()
+    visitor.page.get_by_role("textbox", name="Access token").fill(token)
+    visitor.button("Use it").click()
+    expect(visitor.page.get_by_text("They are listed once")).to_be_hidden()
+    visitor.submit_and_wait(closed.page("/page/3"))
+    batch_id = visitor.batch_id
+    visitor.page.reload()
+    expect(visitor.listed(batch_id)).to_be_visible()
+    visitor.button("Forget the token").click()
+    expect(visitor.page.get_by_text("They are listed once you have given your access token.")).to_be_visible()
+    expect(visitor.batches).to_have_count(0)
+
+
+def test_a_list_that_cannot_be_read(stack: Running, visit: Visit, fresh: Fresh) -> None:
+    """It is said so, and everything else works."""
+    visitor = visit(stack, expects=["status of 503"])
+    visitor.page.route("**/batches?*", lambda route: route.fulfill(status=503, headers={"Retry-After": "5"}, body=""))
+    visitor.page.reload()
+    expect(visitor.page.get_by_text("The service cannot do this now.")).to_be_visible()
     visitor.submit_and_wait(fresh("/page/1"))
-    expect(visitor.batches).to_have_count(1)
+    visitor.page.unroute("**/batches?*")
+    visitor.button("Try again").click()
+    expect(visitor.page.get_by_text("The service cannot do this now.")).to_be_hidden()
+    expect(visitor.listed(visitor.batch_id)).to_be_visible()

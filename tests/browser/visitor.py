@@ -150,8 +150,12 @@ class Visitor:
 
     @property
     def batches(self) -> Locator:
-        """The links to the batches of this browser."""
-        return self.page.get_by_role("region", name="Batches of this browser").get_by_role("link")
+        """The links to batches, newest first."""
+        return self.page.get_by_role("region", name="Batches", exact=True).get_by_role("link")
+
+    def listed(self, batch_id: str) -> Locator:
+        """The link to a batch."""
+        return self.batches.and_(self.page.locator(f'a[href="#{batch_id}"]'))
 
     @property
     def batch_id(self) -> str:

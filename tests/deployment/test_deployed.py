@@ -8,7 +8,9 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import boto3
 import pytest
@@ -85,6 +87,27 @@ def test_a_batchs_results(service: Deployed) -> None:
     ]
 
 
+def test_a_retry_and_the_lists(service: Deployed) -> None:
+    """What failed becomes a batch of its own; both are listed, and so is a job that was submitted alone."""
+    accepted = service.ask("POST", "/api/batches", {"urls": [service.site.url + "/missing?retry"]})
+    path = accepted.headers["Location"]
+    until(lambda: service.ask("GET", path).json["finished"])
+    retried = service.ask("POST", f"{path}/retry?only=http-status")
+    assert retried.status == 202, retried
+    old = service.ask("GET", path).json
+    assert (retried.json["retry_of"], old["retried_by"]) == (old["id"], retried.json["id"])
+    assert old["links"]["retried_by"] == retried.headers["Location"]
+    listed = service.ask("GET", "/api/batches?limit=2")
+    assert [batch["id"] for batch in listed.json["batches"]] == [retried.json["id"], old["id"]]
+    job = service.submit("/page/listed")
+    assert service.ask("GET", "/api/jobs?limit=1").json["jobs"][0]["id"] == job["id"]
+    until(lambda: service.ask("GET", retried.headers["Location"]).json["finished"])
+    more = service.ask("GET", "/api/batches?limit=1")
+    assert more.headers["Link"] == f'<{more.json["next"]}>; rel="next"'
+    assert service.ask("GET", more.json["next"]).json["batches"][0]["id"] == old["id"]
+    assert service.ask("GET", "/api/usage").json == {"quotas": []}
+
+
 def test_waiting_for_a_job(service: Deployed) -> None:
     """The answer comes with the job's end, in one request."""
     job = service.submit("/slow?seconds=1&waited")
@@ -143,7 +166,8 @@ def test_a_worker_that_is_killed_in_mid_fetch(service: Deployed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/api/nowhere"), ("PUT", "/api/jobs"), ("DELETE", "/api/health"), ("GET", "/api/jobs")]
+    ("method", "path"),
+    [("GET", "/api/nowhere"), ("PUT", "/api/jobs"), ("DELETE", "/api/health"), ("PATCH", "/api/jobs")],
 )
 def test_an_unknown_path_or_method(service: Deployed, method: str, path: str) -> None:
     """API Gateway answers itself, in the form of the service's own errors and with no CORS header."""
@@ -231,6 +255,35 @@ def test_a_second_deployment_is_an_update(service: Deployed, made: Package) -> N
     assert sorted(functions.values()) == [256, 768, 1024]
     assert keys() == before
     assert service.job(job)["status"] == "succeeded"
+
+
+def test_a_stack_with_data_gets_the_index(service: Deployed, made: Package) -> None:
+    """The table of an older version, which has none, is changed in place: its jobs stay, new ones are listed."""
+    said: list[str] = []
+    name = f"{NAME}-older"
+
+    def older(template: dict[str, Any]) -> dict[str, Any]:
+        table = adapt(template)["Resources"]["Table"]["Properties"]
+        del table["GlobalSecondaryIndexes"]
+        del table["AttributeDefinitions"][1:]
+        return template
+
+    def given(as_template: Callable[[dict[str, Any]], dict[str, Any]]) -> Deployed:
+        outputs = deploy.deploy(
+            "prod", said.append, name=name, overrides=OVERRIDES, made=made, adapt=as_template, pause_seconds=0.1
+        )
+        return replace(service, outputs=outputs)
+
+    before = given(older)
+    job = before.finished(before.submit("/page/older"))
+    assert before.ask("GET", "/api/jobs").status == 503
+    after = given(adapt)
+    assert after.outputs["TableName"] == before.outputs["TableName"]
+    assert after.job(job)["status"] == "succeeded"
+    new = after.submit("/page/older")
+    assert new["status"] == "succeeded"
+    assert [one["id"] for one in after.ask("GET", "/api/jobs?limit=1").json["jobs"]] == [new["id"]]
+    deploy.destroy("prod", said.append, name=name, pause_seconds=0.1)
 
 
 def test_an_allowed_origin(service: Deployed, made: Package) -> None:

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import {
   asSubmitted,
-  batchesIn,
   countOf,
   cut,
   fileTrouble,
@@ -11,17 +10,17 @@ import {
   isRepeatable,
   lines,
   linksOf,
+  listPath,
   optionsOf,
   refused,
   rejectedBy,
   sending,
   submitted,
-  withBatch,
+  withBatches,
   withLines,
 } from "../../../chalicelib/api/page_logic.js";
 
 const { test } = Deno;
-const NOW = Date.parse("2026-03-04T10:00:00Z");
 
 const urls = (count) => Array.from({ length: count }, (_, at) => `https://example.com/${at}`);
 const bytesOf = (part) => new TextEncoder().encode(JSON.stringify({ urls: part.urls })).length;
@@ -112,44 +111,31 @@ test("what was not accepted is shown by its URL, with the reason", () => {
   assert.deepEqual(rejectedBy(new TypeError("no problem of the API's"), ["a"]), []);
 });
 
-// --- The batches of this browser ---
+// --- The list of batches ---
 
-const batch = (letter, submitted_at, expires_at = "2026-03-11T10:00:00Z") => ({
-  id: letter.repeat(32),
-  submitted_at,
-  expires_at,
-});
-
-test("batches are listed until they expire", () => {
-  const kept = [
-    { ...batch("a", "2026-03-04T09:00:00Z"), id: "0123456789abcdef".repeat(2) },
-    batch("b", "2026-02-04T09:00:00Z", "2026-03-04T10:00:00Z"),
-  ];
-  assert.deepEqual(batchesIn(JSON.stringify(kept), NOW), [kept[0]]);
-});
-
-test("what somebody else has stored is not listed", () => {
-  const hostile = { ...batch("a", "2026-03-04T09:00:00Z"), id: '"><script>' };
-  assert.deepEqual(batchesIn(JSON.stringify([hostile]), NOW), []);
-  for (const text of [null, "", "{}", "7", "null", "[null]", "no JSON"]) assert.deepEqual(batchesIn(text, NOW), []);
-});
+const batch = (letter, submitted_at, submitted = 3) => ({ id: letter.repeat(32), submitted_at, submitted });
 
 test("the newest batch is the first, and each is there once", () => {
   const [old, middle, recent] = ["01", "02", "03"].map((day, at) => batch("abc"[at], `2026-03-${day}T00:00:00Z`));
-  assert.deepEqual(withBatch([recent, old], middle), [recent, middle, old]);
-  assert.deepEqual(withBatch([recent, middle, old], middle), [recent, middle, old]);
+  assert.deepEqual(withBatches([recent, old], [middle]), [recent, middle, old]);
+  assert.deepEqual(withBatches([recent, middle, old], [middle]), [recent, middle, old]);
+  const twin = { ...old, id: "b".repeat(32) };
+  assert.deepEqual(withBatches([old], [twin]), [twin, old]);
+  assert.deepEqual(withBatches([twin], [old]), [twin, old]);
 });
 
-test("of a batch only its id and its times are kept, and of all batches the newest 200", () => {
-  const given = { ...batch("a", "2026-03-04T09:00:00Z"), total: 3, jobs: [{ url: "https://example.com/secret" }] };
-  assert.deepEqual(withBatch([], given), [batch("a", "2026-03-04T09:00:00Z")]);
-  const many = Array.from(
-    { length: 200 },
-    (_, at) => ({ ...given, id: String(at), submitted_at: `2026-02-${100 + at}` }),
-  );
-  const kept = withBatch(many, given);
-  assert.equal(kept.length, 200);
-  assert.equal(kept[0].id, given.id);
+test("of a batch that is shown the list has what it needs, and how many jobs there were at first", () => {
+  const [listed] = [batch("a", "2026-03-04T09:00:00Z")];
+  const shown = { ...listed, submitted: undefined, total: 2, jobs: [{ url: "https://example.com/secret" }] };
+  assert.deepEqual(withBatches([], [shown]), [batch("a", "2026-03-04T09:00:00Z", 2)]);
+  assert.deepEqual(withBatches([listed], [shown]), [listed]);
+});
+
+test("a list goes on where the API says, under its prefix", () => {
+  const here = "https://example.com/api/#x";
+  for (const prefix of ["", "/api"]) {
+    assert.equal(listPath(`${prefix}/batches?cursor=1-a&limit=50`, here), "/batches?cursor=1-a&limit=50");
+  }
 });
 
 test("a batch is told in short", () => {
