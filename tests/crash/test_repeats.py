@@ -120,13 +120,14 @@ class TestSeveral:
         assert len(s.ledger.accepted) == 2
         end(s)
 
-    def test_joined_rows_that_are_written_after_all_are_not_put_again(self, s: Stage) -> None:
+    @pytest.mark.parametrize("calls", [1, 2])  # the write, and what is read where it was refused
+    def test_joined_rows_that_are_written_after_all_are_not_put_again(self, s: Stage, calls: int) -> None:
         """A write that was not answered is no refused one: bare rows would fall on those that are counted."""
         s.finished()
         urls = {"urls": [URL]}
         first = s.post("first", "/batches", urls)
         first.fault = Fault(PUT + CLAIM + FETCH, Side.LATE)
-        s.conductor.begin(first, PUT + CLAIM + FETCH + 1)
+        s.conductor.begin(first, PUT + CLAIM + FETCH + calls)
         s.conductor.carry_out_late()
         s.conductor.finish(first)
         s.w.pass_time(s.w.settings.batch_lease_seconds * SECOND)
