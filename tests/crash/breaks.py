@@ -1,5 +1,8 @@
 """Breaks the real code on purpose, one clause or one order of writes at a time, in a copy of the tree, and says whether
-the proof catches it: `make prove-breaks`. A proof that catches nothing proves nothing."""
+the proof catches it: `make prove-breaks`. A proof that catches nothing proves nothing.
+
+When all breaks were tried, and each was caught or is explained, the table in docs/proof.md is written anew. It is read
+too: the suite that caught a break last is tried first."""
 
 # ruff: noqa: E501 - what is replaced are whole lines of the code
 
@@ -69,19 +72,8 @@ SUITES = [
     "tests/crash/test_crash_points.py",
     "tests/crash/test_interleavings.py",
 ]
-# What is likeliest to miss something of a file goes first.
-LIKELIEST = {
-    LINES: "tests/crash/test_lines.py",
-    PACE: "tests/jobs/test_pace.py",
-    TURNS: "tests/runner/test_pace.py",
-    ROBOTS: "tests/runner/test_robots.py",
-    ROBOTS_FILES: "tests/storage/test_robots.py",
-    ROBOTS_TEXT: "tests/jobs/test_robots.py",
-    SUBMITTING: "tests/crash/test_repeats.py",
-    REUSE: "tests/crash/test_repeats.py",
-    RETRY: "tests/crash/test_repeats.py",
-    STORING: "tests/crash/test_repeats.py",
-}
+PROOF = ROOT / "docs" / "proof.md"
+TABLE_BEGINS = "| break | caught by |\n|---|---|\n"
 SECONDS = 5400  # a proof that finds nothing takes a quarter of an hour alone, and longer where the machine is busy
 
 
@@ -389,8 +381,34 @@ def caught(group: Sequence[Break]) -> list[tuple[Break, str]]:
 
 
 def _suites(group: Sequence[Break]) -> list[str]:
-    first = list(dict.fromkeys(LIKELIEST[broken.path] for broken in group if broken.path in LIKELIEST))
+    last = dict(re.findall(r"^\| (.+?) \| ([a-z_/]+): ", PROOF.read_text(), re.MULTILINE))
+    first = [suite for suite in SUITES if _short(suite) in {last.get(broken.name) for broken in group}]
     return first + [suite for suite in SUITES if suite not in first]
+
+
+def _short(suite: str) -> str:
+    """What a suite is called in the table."""
+    path = Path(suite)
+    name = path.stem.removeprefix("test_")
+    return name if path.parent.name in ("crash", "tests") else f"{path.parent.name}/{name}"
+
+
+def row(broken: Break, verdict: str) -> str:
+    """A break's row of the table."""
+    by = re.search(r" by (\S+?\.py)::(\S+)", verdict)
+    if by is None:
+        said = verdict.removeprefix("caught").strip().replace("redundant:", "nothing:")
+        return f"| {broken.name} | {said} |\n"
+    return (
+        f"| {broken.name} | {_short(by[1] if '/' in by[1] else f'tests/crash/{by[1]}')}: {by[2].replace('::', ' ')} |\n"
+    )
+
+
+def write_table(rows: Sequence[str]) -> None:
+    """Put the rows in place of those in docs/proof.md."""
+    before, begin, rest = PROOF.read_text().partition(TABLE_BEGINS)
+    after = re.sub(r"\A(\|.*\n)*", "", rest)
+    PROOF.write_text(before + begin + "".join(rows) + after)
 
 
 def _verdict(group: Sequence[Break]) -> str:
@@ -424,14 +442,17 @@ def main() -> None:
     breaks = [b for b in every_break() if not words or any(word in b.name for word in words)]
     if stale := [b.name for b in breaks if not b.applies()]:
         sys.exit(f"the code has moved on from under: {'; '.join(stale)}")
-    unexplained = 0
+    unexplained, rows = 0, dict[str, str]()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for broken, verdict in itertools.chain.from_iterable(pool.map(caught, grouped(breaks))):
             if verdict == NOT_CAUGHT and broken.redundant:
                 verdict = f"redundant: {broken.redundant}"
             elif not verdict.startswith("caught"):
                 unexplained += 1
+            rows[broken.name] = row(broken, verdict)
             print(f"{broken.name:58} {verdict}", flush=True)
+    if not words and not unexplained:
+        write_table([rows[broken.name] for broken in breaks])
     print(f"{len(breaks)} breaks, {unexplained} neither caught nor explained")
     sys.exit(unexplained > 0)
 
