@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from chalicelib.api import parameters
 from chalicelib.jobs import access
@@ -12,6 +13,7 @@ from chalicelib.jobs.access import Quota
 
 PREFLIGHT_SECONDS = 600
 NOT_THIS_MACHINE = "Stage dev answers only this machine: use http://127.0.0.1 or http://localhost."
+NOT_FROM_THERE = "Stage dev takes no POST from a page of another origin, unless ALLOWED_ORIGINS names it."
 
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -77,6 +79,11 @@ def is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def may_change_things(origin: str | None, origins: frozenset[str]) -> bool:
+    """True for an Origin header of this machine or of an allowed origin, and without one: no other page sent it."""
+    return origin is None or bool(origins & {origin, "*"}) or is_loopback(urlsplit(origin).netloc)
 
 
 def merged(response: Mapping[str, str | list[str]], more: Mapping[str, str]) -> dict[str, str | list[str]]:

@@ -165,6 +165,7 @@ function askForToken(refusedOne) {
 }
 
 function keepToken(given) {
+  if (token !== given) forgetBatches();
   token = given;
   if (token) session().setItem(TOKEN, token);
   else session().removeItem(TOKEN);
@@ -214,47 +215,69 @@ $("confirm-no").addEventListener("click", () => $("confirm").close());
 
 let known = []; // those that are listed, as far as the list was read
 let older = null; // the path of the rest
-const seen = new Map(); // what this page has seen of a batch since it was loaded: "200 jobs"
-const gone = new Set(); // what is deleted, which a list may still have for a moment
+let reading = 0; // of the list; only the latest one's answer is shown
+const opened = new Map(); // batches that this page has submitted or shown, which the list may not have yet
+const seen = new Map(); // what it has seen of them: "200 jobs"
 
 /** Read the list, from its beginning or on from where it was read to. */
 async function readList(path = LIST) {
+  const mine = ++reading;
   try {
     const page = parsed(await call("GET", path, { mayAsk: false }));
-    known = withBatches(path === LIST ? [] : known, page.batches);
+    if (mine !== reading) return;
+    known = withBatches(path === LIST ? [...opened.values()] : known, page.batches);
     older = page.next && listPath(page.next, location.href);
     tell($("history-note"), "");
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
+    if (mine !== reading) return;
     if (problem.status === 401) {
-      known = [];
-      older = null;
       tell(
         $("history-note"),
         "They are listed once you have given your access token.",
         "",
-        button("Give it", () => askForToken(token)),
+        button("Give it", giveToken),
       );
-    } else tell($("history-note"), problem.whole, "bad", button("Try again", () => readList(path)));
+    } else tell($("history-note"), problem.whole, "bad", button("Try again", () => readAgain(path)));
   }
   showHistory();
 }
 
+async function readAgain(path) {
+  await readList(path);
+  $("history-title").focus();
+}
+
+async function giveToken() {
+  await askForToken(token);
+  $("history-title").focus();
+}
+
+/** Know nothing of what another token has shown. */
+function forgetBatches() {
+  known = [];
+  older = null;
+  opened.clear();
+  seen.clear();
+}
+
 function remember(batch) {
   const words = inShort(batch);
-  if (seen.get(batch.id) === words && known.some(({ id }) => id === batch.id)) return;
+  if (seen.get(batch.id) === words && opened.has(batch.id)) return;
   seen.set(batch.id, words);
   known = withBatches(known, [batch]);
+  opened.set(batch.id, known.find(({ id }) => id === batch.id));
   showHistory();
 }
 
 function forget(id) {
-  gone.add(id);
+  opened.delete(id);
+  known = known.filter((batch) => batch.id !== id);
   showHistory();
 }
 
-function showHistory() {
-  const batches = known.filter(({ id }) => !gone.has(id));
+function showHistory(now = Date.now()) {
+  const batches = known.filter(({ expires_at }) => Date.parse(expires_at) > now);
   $("history-none").hidden = batches.length > 0 || $("history-note").textContent !== "";
   $("history").hidden = batches.length === 0;
   $("older").hidden = older === null;
@@ -269,7 +292,14 @@ function showHistory() {
   if (focused) $("history").querySelector(`a[href="${focused}"]`)?.focus();
 }
 
-$("older").addEventListener("click", () => during($("older"), $("history-note"), () => readList(older)));
+$("older").addEventListener("click", () =>
+  during($("older"), $("history-note"), async () => {
+    const before = $("history").children.length;
+    await readList(older);
+    const more = $("history").children.length - before;
+    announce(more ? `${many(more, "older batch", "older batches")} listed.` : "There are no older batches.");
+    if (more) $("history").children[before].firstElementChild.focus();
+  }));
 
 // --- Submitting ---
 
@@ -518,7 +548,9 @@ addEventListener("online", () => watched && look());
 addEventListener("hashchange", route);
 addEventListener("popstate", route);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && watched?.answer && !watched.answer.finished) look();
+  if (document.hidden) return;
+  readList();
+  if (watched?.answer && !watched.answer.finished) look();
 });
 
 /** Show what the address names. */
@@ -634,11 +666,17 @@ async function resubmit(job) {
 async function retry({ id, counts }) {
   const state = `${id} ${counts.failed}`;
   if (!retries.has(state)) retries.set(state, crypto.randomUUID());
-  const batch = await post(`/batches/${id}/retry`, { key: retries.get(state) }, $("batch-note"));
-  retries.delete(state);
-  remember(batch);
-  openBatch(batch.id);
-  announce(`${many(batch.total, "failed job")} submitted again as a new batch.`);
+  try {
+    const batch = await post(`/batches/${id}/retry`, { key: retries.get(state) }, $("batch-note"));
+    retries.delete(state);
+    remember(batch);
+    showRejected(batch.rejected);
+    if (watched?.id === id) openBatch(batch.id);
+    announce(`${many(batch.total, "failed job")} submitted again as a new batch.`);
+  } catch (problem) {
+    if (problem.status >= 400 && problem.status < 500) retries.delete(state); // it was answered
+    throw problem;
+  }
 }
 
 const retries = new Map(); // keys of retries that were not answered

@@ -108,8 +108,8 @@ export const isToken = (text) => /^[!-~]+$/.test(text);
 /** Those that are known and more, each once, newest first: of each what the list shows. */
 export function withBatches(known, more) {
   const all = new Map(known.map((batch) => [batch.id, batch]));
-  for (const { id, submitted_at, submitted, total } of more) {
-    all.set(id, { id, submitted_at, submitted: submitted ?? all.get(id)?.submitted ?? total });
+  for (const { id, submitted_at, expires_at, submitted, total } of more) {
+    all.set(id, { id, submitted_at, expires_at, submitted: submitted ?? all.get(id)?.submitted ?? total });
   }
   const place = ({ submitted_at, id }) => `${submitted_at} ${id}`;
   return [...all.values()].sort((a, b) => (place(a) < place(b) ? 1 : -1));

@@ -110,7 +110,7 @@ PREFER = Parameter[int | None](
 IDEMPOTENCY_KEY = Parameter[str | None](
     name="Idempotency-Key",
     where="header",
-    says="The same key and body give the same answer, and nothing is fetched twice. A UUID will do.",
+    says="The same key and request give the same answer, and nothing is fetched twice. A UUID will do.",
     read=requests.idempotency_key,
     schema={"type": "string", "pattern": '^([!#-~]{1,255}|"[!#-~]{1,255}")$'},
 )

@@ -43,7 +43,7 @@ def problem_of(error: FetchQueueError) -> ProblemError:
             )
             return ProblemError(problems.DELETED, detail)
         case errors.KeyReused():
-            detail = "This Idempotency-Key was already used with another body. Use a new key for a new body."
+            detail = "This Idempotency-Key was already used for another request. Use a new key for a new one."
             return ProblemError(problems.KEY_REUSED, detail)
         case errors.InProgress(seconds=seconds):
             detail = "The first request with this Idempotency-Key is still being stored."

@@ -59,6 +59,12 @@ def body(raw: bytes, content_type: str | None, kind: type[T]) -> T:
     return _convert(value, kind)
 
 
+def no_body(raw: bytes) -> None:
+    """Raises ProblemError for a body where none is read: what it says would be ignored in silence."""
+    if raw:
+        raise ProblemError(problems.INVALID, "Send no body here; what may be chosen is in the query.")
+
+
 def _convert(value: Any, kind: type[T]) -> T:
     if not isinstance(value, dict):
         raise problems.at("", f"The body must be a JSON object such as {_example(kind)}.")

@@ -119,6 +119,15 @@ def _preflights() -> list[Route]:
     ]
 
 
+def _misdirected(api: Api, event: Any) -> str | None:
+    """Why a service that is for this machine alone does not answer."""
+    if not headers.is_loopback(event.headers.get("host")):
+        return headers.NOT_THIS_MACHINE
+    if event.method == "POST" and not headers.may_change_things(event.headers.get("origin"), api.origins):
+        return headers.NOT_FROM_THERE
+    return None
+
+
 def _guarding(api: Callable[[], Api]) -> Callable[..., Response]:
     def guard(event: Any, get_response: Callable[[Any], Response]) -> Response:
         """Answer only this machine if the service is local, and give every answer its headers."""
@@ -130,8 +139,8 @@ def _guarding(api: Callable[[], Api]) -> Callable[..., Response]:
             response = _internal()
         else:
             cors_headers = headers.cors(the_api.origins, event.headers.get("origin"), ANSWER_HEADERS)
-            if the_api.local and not headers.is_loopback(event.headers.get("host")):
-                response = _problem(problems.problem(problems.MISDIRECTED, headers.NOT_THIS_MACHINE), {})
+            if refusal := _misdirected(the_api, event) if the_api.local else None:
+                response = _problem(problems.problem(problems.MISDIRECTED, refusal), {})
             else:
                 response = get_response(event)
         response.headers = headers.merged(response.headers, {**headers.SECURITY, **cors_headers})

@@ -183,7 +183,7 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next: Path | None
     links: BatchLinks
     retry_of: str | None = None  # the batch whose failed jobs these were
-    retried_by: str | None = None  # the newest batch that retries this one
+    retried_by: str | None = None  # the retry of it that was accepted last
 
 
 class BatchSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

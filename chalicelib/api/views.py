@@ -100,6 +100,7 @@ def get_batch(call: Call, batch_id: str) -> Response:
 
 def retry_batch(call: Call, batch_id: str) -> Response:
     """`POST /batches/{id}/retry`: submit the failed jobs of a batch again, as a new batch."""
+    requests.no_body(call.raw_body())
     only, key = call.get(parameters.ONLY), call.get(parameters.IDEMPOTENCY_KEY)
     return _accepted(call, retry.retry_batch(call.service, call.access, batch_id, only, key))
 

@@ -186,7 +186,7 @@ class Batch:
     thawed: bool = False  # a job of it was deleted, or is about to be: it is never frozen again
     retry_of: str | None = None  # the batch whose failed jobs it submits again
     chosen: str | None = None  # which of them: a bit for each number, in hexadecimal
-    retried_by: str | None = None  # the newest batch that retries this one
+    retried_by: str | None = None  # the batch that retries it, of several the one that was accepted last
 
     def job_ids(self) -> list[str]:
         """The ids of its jobs, in the order given."""

@@ -9,7 +9,7 @@ from chalicelib.jobs import ids
 from chalicelib.jobs.access import Access
 from chalicelib.jobs.entities import Batch, ErrorType, Job, Status
 from chalicelib.jobs.submitted import NO_HEADERS, SubmittedURL
-from chalicelib.service.errors import NothingFailed, NoValidURL
+from chalicelib.service.errors import KeyGone, NotFound, NothingFailed, NoValidURL
 from chalicelib.service.read import Shown, number, read_batch, show, show_batch
 from chalicelib.service.service import Service
 from chalicelib.service.storing import AcceptedBatch, Given, store_batch
@@ -33,10 +33,11 @@ def retry_batch(
         given = _given(submission, failed)
         if not given.valid:
             raise NoValidURL(given.rejected)
-        batch = replace(batch, retry_of=batch_id, chosen=_as_bits(number(one.job.id) for one in failed))
+        chosen = {number(one.job.id) for one in failed} - {each.index for each in given.rejected}
+        # Submitted now, after they have failed: else it would be given the failures that it is to mend.
+        batch = replace(batch, retry_of=batch_id, chosen=_as_bits(chosen), submitted_at=service.clock())
     elif isinstance(standing, Batch) and not standing.accepted:  # its jobs are those that were chosen when it was begun
-        original = read_batch(service, access.tenant, batch_id)
-        given = _given(submission, _chosen(service, original, standing.chosen or ""))
+        given = _given(submission, _chosen(service, access.tenant, batch_id, str(standing.chosen)))
         batch = replace(batch, retry_of=standing.retry_of, chosen=standing.chosen)
     return store_batch(submission, replace(batch, size=len(given.valid)), given, standing)
 
@@ -49,9 +50,13 @@ def _failed(service: Service, batch: Batch, only: Collection[ErrorType]) -> list
     return failed
 
 
-def _chosen(service: Service, batch: Batch, bits: str) -> list[Shown]:
+def _chosen(service: Service, tenant: str, batch_id: str, bits: str) -> list[Shown]:
+    try:
+        batch = read_batch(service, tenant, batch_id)
+    except NotFound:
+        raise KeyGone from None
     job_ids = [job_id for job_id in batch.job_ids() if int(bits, 16) >> number(job_id) & 1]
-    rows = service.table.jobs(job_ids, tenant=batch.tenant)
+    rows = service.table.jobs(job_ids, tenant=tenant)
     return show(service, [job for job in map(rows.get, job_ids) if isinstance(job, Job)])
 
 

@@ -102,7 +102,7 @@ class Submission:
         try:
             self.service.queue.send([FetchMessage.of(job) for job in jobs])
         except Unavailable:
-            if self.key is None and self._meter.counts:
+            if self.key is None:
                 self._withdraw(jobs)
             raise
 

@@ -69,14 +69,17 @@ class Listing:
     def newest(
         self, kind: Kind, tenant: str, *, before: str | None, since: int, now: int, size: int
     ) -> Iterator[list[Entry]]:
-        """Entries after the place `before`, if there is one, back to the day of `since`: up to `size` at a time."""
-        place = before or _LAST
+        """Entries after the place `before`, if there is one, back to the time `since`: up to `size` at a time."""
+        place, oldest = before or _LAST, f"{since:015d}"
         latest = now + AHEAD_MS
         day = (min(latest, int(place.partition("-")[0])) if before else latest) // DAY_MS
         while day >= since // DAY_MS:
             found = self._of_day(kind, tenant, day, place, size)
-            if found:
-                yield found
+            kept = [entry for entry in found if entry.place >= oldest]
+            if kept:
+                yield kept
+            if len(kept) < len(found):
+                return
             if len(found) < size:
                 day -= 1
             else:

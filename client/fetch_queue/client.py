@@ -25,6 +25,7 @@ USER_AGENT: Final = "fetch-queue/1.0 (command line)"
 NOT_FOUND: Final = "not-found"
 POLL_SECONDS = 2.0  # unless a Retry-After says otherwise
 SLOWEST_POLL = 60.0
+LONGEST_PAGE = 100  # of a list
 
 _BATCH = re.compile(r"[0-9a-f]{32}")
 _JOB_OF_BATCH = re.compile(r"[0-9a-f]{32}-(0|[1-9][0-9]*)")
@@ -94,12 +95,14 @@ class FetchQueue:
         ours = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/json"}
         return _accepted(self._transport.ask("POST", "/batches", body=body(urls, headers), headers=ours))
 
-    def retry(self, batch_id: str, only: Collection[str] = (), key: str | None = None) -> Accepted:
+    def retry(self, batch_id: str, only: Collection[str] | None = None, key: str | None = None) -> Accepted:
         """Submit the failed jobs of a batch again, or `only` those with these error types, as a new batch.
 
         Each has its headers and its reference. Raises ProblemError named `nothing-failed` if there is none.
         """
-        query = f"?{urlencode({'only': ','.join(only)}, safe=',')}" if only else ""
+        if isinstance(only, str):
+            only = [only]
+        query = "" if only is None else f"?{urlencode({'only': ','.join(only)}, safe=',')}"
         ours = {"Idempotency-Key": key or str(uuid.uuid4())}
         return _accepted(self._transport.ask("POST", f"/batches/{_checked(batch_id)}/retry{query}", headers=ours))
 
@@ -140,14 +143,14 @@ class FetchQueue:
         """
         return self._downloads.download(_checked(job_id), sink, known)
 
-    def batches(self) -> Iterator[Summary]:
-        """All batches that were submitted and are kept, newest first, read page by page."""
-        for document in self._listed("batches"):
+    def batches(self, page: int = LONGEST_PAGE) -> Iterator[Summary]:
+        """All batches that were submitted and are kept, newest first, read as they are wanted, so many at a time."""
+        for document in self._listed("batches", page):
             yield parse(models.summary, document)
 
-    def jobs(self) -> Iterator[Job]:
-        """All jobs that were submitted alone and are kept, newest first, read page by page."""
-        for document in self._listed("jobs"):
+    def jobs(self, page: int = LONGEST_PAGE) -> Iterator[Job]:
+        """All jobs that were submitted alone and are kept, likewise. Those of a batch are in `results`."""
+        for document in self._listed("jobs", page):
             yield parse(models.job, document)
 
     def usage(self) -> list[Quota]:
@@ -155,8 +158,8 @@ class FetchQueue:
         answer = self._transport.ask("GET", "/usage").json()
         return parse(lambda document: [models.quota(one) for one in document["quotas"]], answer)
 
-    def _listed(self, kind: str) -> Iterator[Any]:
-        following: str | None = f"/{kind}"
+    def _listed(self, kind: str, page: int) -> Iterator[Any]:
+        following: str | None = f"/{kind}?limit={min(page, LONGEST_PAGE)}"
         while following is not None:
             answer = self._transport.ask("GET", following)
             yield from parse(lambda document: list(document[kind]), answer.json())

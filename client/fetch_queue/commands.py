@@ -138,7 +138,7 @@ def retry(service: options.Service, any_id: str, only: tuple[str, ...], in_json:
     Each is sent with the headers and has the reference that it was submitted with.
     """
     _refuse_job(any_id)
-    accepted = service.queue().retry(any_id, only)
+    accepted = service.queue().retry(any_id, only or None)
     if in_json:
         console.document(accepted.document)
         return Exit.OK

@@ -92,7 +92,7 @@ class Batch:
     jobs: tuple[Job, ...]  # the first hundred
     retry_after: float  # seconds after which to ask again
     retry_of: str | None = None  # the batch whose failed jobs these were
-    retried_by: str | None = None  # the newest batch that retries this one
+    retried_by: str | None = None  # the retry of it that was accepted last; it may be gone by now
     document: Document
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from fetch_queue import console, options, shown
+from fetch_queue.client import LONGEST_PAGE
 from fetch_queue.codes import Exit
 from fetch_queue.models import Job, Summary
 
@@ -23,20 +24,24 @@ SHOWN = 20  # unless more are asked for
     metavar="N",
     help=f"Show at most N. Default: {SHOWN}.",
 )
-@click.option("--all", "everything", is_flag=True, help="Show all that the service still keeps.")
+@click.option("--all", "everything", is_flag=True, help="Show all that the service still keeps, whatever --limit says.")
 @options.as_json("a line of JSON for each, as the API gives it")
 @options.service
 def list_submitted(service: options.Service, jobs: bool, limit: int, everything: bool, in_json: bool) -> int:
     """List what was submitted, newest first."""
-    queue = service.queue()
-    found: Iterator[Job | Summary] = queue.jobs() if jobs else queue.batches()
+    queue, page = service.queue(), LONGEST_PAGE if everything else limit
+    found: Iterator[Job | Summary] = queue.jobs(page) if jobs else queue.batches(page)
+    shown_any = False
     for one in itertools.islice(found, None if everything else limit):
+        shown_any = True
         if in_json:
             console.document(one.document)
         elif isinstance(one, Summary):
             _show_batch(one)
         else:
             shown.line(one)
+    if not shown_any:
+        console.err(f"There are no {'jobs that were submitted alone' if jobs else 'batches'}.")
     return Exit.OK
 
 

@@ -15,7 +15,7 @@ from chalicelib.api.route import Route
 from chalicelib.api.routes import ROUTES
 from chalicelib.api.serve import register
 from chalicelib.service.gate import REMEMBERED_MS
-from tests.world import DAY, SECOND, World, world
+from tests.world import DAY, SECOND, World, failure, world
 
 UNKNOWN = "0" * 32
 URL = "https://example.com/"
@@ -272,6 +272,20 @@ def test_another_origin_reads_nothing(w: World) -> None:
     for answer in answers(w, {"Origin": "https://app.example.com"}):
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
     assert w.request("OPTIONS", "/jobs").headers["Allow"] == "POST, GET"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example.com", "null", "http://127.0.0.1.evil.example.com"])
+def test_a_page_of_another_site_changes_nothing(w: World, origin: str) -> None:
+    """Not even by a POST that browsers send without asking first."""
+    w.site.answers[URL] = [failure(404)]
+    batch = w.submit_batch([URL])
+    w.run()
+    path = f"/batches/{batch['id']}/retry"
+    before = w.items()
+    assert w.request("POST", path, headers={"Origin": origin}).status_code == 421
+    assert w.items() == before
+    for trusted in ("http://127.0.0.1:8000", "http://localhost:8000"):
+        assert w.request("POST", path, headers={"Origin": trusted}).status_code == 202
 
 
 @pytest.mark.parametrize("origins", ["https://app.example.com", "https://a.example.com, https://app.example.com", "*"])

@@ -89,6 +89,7 @@ def test_what_is_not_listed(w: World) -> None:
         assert w.request("DELETE", f"{path}/{gone}").status_code == 204
     with answered(w, "sqs", "SendMessageBatch", lambda *_: error(500, "InternalError")):
         assert w.request("POST", "/batches", {"urls": [URL]}, {"Idempotency-Key": "k"}).status_code == 503
+        assert w.request("POST", "/jobs", {"url": URL}).status_code == 503
     kept = [submit_at(w, w.now, path) for path in ("/jobs", "/batches")]
     assert [ids(page) for path in ("/jobs", "/batches") for page in pages(w, path)] == [[kept[0]], [kept[1]]]
 
@@ -179,3 +180,15 @@ def test_jobs_in_batches_cost_a_list_nothing(w: World) -> None:
     w.submit_batch([f"{URL}{number}" for number in range(1000)])
     assert cost() == before
     assert not [item for key, item in w.items().items() if "-" in key and "listed" in item]
+
+
+def test_what_has_expired_is_not_read(w: World) -> None:
+    """However much of it the index still has."""
+    for number in range(60):
+        submit_at(w, START + number)
+    kept = [submit_at(w, START + HOUR + number) for number in range(3)]
+    w.now = START + 7 * DAY + HOUR
+    with w.counted_calls() as calls:
+        found = pages(w, "/jobs?limit=1")
+    assert [one for page in found for one in ids(page)] == kept[:0:-1]  # the first of them has expired just now
+    assert calls["BatchGetItem"] <= 4

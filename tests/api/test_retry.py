@@ -229,3 +229,36 @@ def test_headers_are_kept_for_a_retry_until_the_job_expires(w: World, failed: di
     w.run_until_done()
     w.request("DELETE", failed["links"]["self"])
     assert "canary" not in repr(w.items())
+
+
+def test_a_failure_between_the_request_and_its_reading(w: World) -> None:
+    """The retry is submitted after it: it asks the site again."""
+    w.site.answers[URLS[0]] = [failure(404), b"found"]
+    batch = w.submit_batch(URLS[:1])
+
+    def fail(number: int, _: Any) -> None:
+        if number == 1:  # the old batch is read, its jobs are next
+            w.pass_time(30 * SECOND)
+            w.run()
+
+    with answered(w, "dynamodb", "GetItem", fail):
+        answer = retry(w, batch, key="k")
+    assert answer.status_code == 202
+    w.run_until_done()
+    job = w.job(answer.json_body["jobs"][0]["id"])
+    assert (job["status"], job["reused"]) == ("succeeded", False)
+
+
+def test_a_body_is_not_read_and_so_refused(w: World, failed: dict[str, Any]) -> None:
+    """Whoever puts the choice there would retry everything."""
+    answer = w.request("POST", f"/batches/{failed['id']}/retry", {"only": ["timeout"]})
+    assert (answer.status_code, kind(answer)) == (422, "invalid-request")
+
+
+def test_what_was_begun_of_a_batch_that_is_gone(w: World, failed: dict[str, Any]) -> None:
+    """It cannot be continued, and says so."""
+    with answered(w, "sqs", "SendMessageBatch", lambda *_: error(500, "InternalError")):
+        assert retry(w, failed, key="k").status_code == 503
+    assert w.request("DELETE", failed["links"]["self"]).status_code == 204
+    answer = retry(w, failed, key="k")
+    assert (answer.status_code, kind(answer)) == (409, "deleted")

@@ -306,6 +306,22 @@ class TestRetry:
         assert s.w.job(list(s.ledger.accepted)[-1])["url"] == BAD
         end(s)
 
+    def test_a_job_fails_meanwhile(self, s: Stage) -> None:
+        """It is retried with the others, and not given the failure that it is to mend."""
+        s.w.site.answers[BAD] = [failure(404), b"found " + BAD.encode()]
+        s.ledger.excused[BAD] += 1
+        batch = s.w.submit_batch([BAD])
+        s.ledger.accept(*batch["jobs"])
+        retry = s.retry("retry", batch)
+        s.conductor.begin(retry, 2)  # it has read the batch, and reads its jobs next
+        s.w.pass_time(2 * s.w.settings.skew_seconds * SECOND)
+        s.w.run()
+        s.conductor.finish(retry)
+        job_id = list(s.ledger.accepted)[-1]
+        s.w.run()
+        assert (s.w.job(job_id)["status"], s.w.job(job_id)["reused"]) == ("succeeded", False)
+        end(s)
+
     def test_others_fail_before_it_is_continued(self, s: Stage) -> None:
         """It is continued with the jobs that it was begun with, or not at all."""
         s.w.site.answers[URL] = [failure(503, retryable=True), failure(404), b"found " + URL.encode()]

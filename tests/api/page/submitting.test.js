@@ -113,7 +113,12 @@ test("what was not accepted is shown by its URL, with the reason", () => {
 
 // --- The list of batches ---
 
-const batch = (letter, submitted_at, submitted = 3) => ({ id: letter.repeat(32), submitted_at, submitted });
+const batch = (letter, submitted_at, submitted = 3) => ({
+  id: letter.repeat(32),
+  submitted_at,
+  expires_at: "2026-03-11T10:00:00Z",
+  submitted,
+});
 
 test("the newest batch is the first, and each is there once", () => {
   const [old, middle, recent] = ["01", "02", "03"].map((day, at) => batch("abc"[at], `2026-03-${day}T00:00:00Z`));
