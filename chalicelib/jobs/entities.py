@@ -81,10 +81,17 @@ class Job:
     reference: str | None = None  # what the client calls it
     header_names: str | None = None  # of the headers that were given, separated by commas
     request_headers: RequestHeaders = NO_HEADERS  # until it is linked
+    webhook: str | None = None  # the URL that is told when it is finished
+    watched: bool = False  # its batch's webhook is told so
 
     def linked(self, fetch_id: str) -> Job:
         """The job once it shares a fetch, which has the headers, or has had them."""
         return replace(self, fetch_id=fetch_id, request_headers=NO_HEADERS)
+
+    @property
+    def has_event(self) -> bool:
+        """True if somebody is told when it is finished."""
+        return self.webhook is not None or self.watched
 
     @property
     def header_count(self) -> int:
@@ -184,6 +191,8 @@ class Batch:
     accepted: bool = False
     frozen: Mapping[str, int] | None = None  # how many jobs of each status, once all are finished
     thawed: bool = False  # a job of it was deleted, or is about to be: it is never frozen again
+    webhook: str | None = None  # the URL that is told when all jobs are finished
+    each: bool = False  # it is told of each job too
 
     def job_ids(self) -> list[str]:
         """The ids of its jobs, in the order given."""
