@@ -16,7 +16,7 @@ from chalicelib.api.examples import EXAMPLES
 from chalicelib.api.parameters import AnswerHeader
 from chalicelib.api.problems import CONTENT_TYPE, TYPE_BASE, Kind
 from chalicelib.api.route import JSON, GoodAnswer, Route
-from chalicelib.api.types import BatchRequest, JobRequest, Problem
+from chalicelib.api.types import BatchRequest, JobRequest, NoMembers, Problem
 
 Schema = dict[str, Any]
 
@@ -155,7 +155,7 @@ def _reference(kind: type[msgspec.Struct]) -> Schema:
 
 
 def _schemas(routes: Sequence[Route]) -> Schema:
-    kinds: list[Any] = [JobRequest, BatchRequest, Problem]
+    kinds: list[Any] = [JobRequest, BatchRequest, NoMembers, Problem]
     kinds += [answer.body for route in routes for answer in route.answers.values() if answer.body is not None]
     _, components = msgspec.json.schema_components(
         list(dict.fromkeys(kinds)), ref_template="#/components/schemas/{name}"

@@ -11,14 +11,14 @@ import msgspec
 
 from chalicelib.api import problems
 from chalicelib.api.problems import ProblemError
-from chalicelib.api.types import BatchRequest, FieldError, JobRequest
+from chalicelib.api.types import BatchRequest, BatchURL, FieldError, JobRequest, NoMembers, WebhookRequest
 from chalicelib.jobs import ids
 from chalicelib.jobs.entities import Status
 
 BODY_LIMIT = 1024 * 1024  # bytes: the answer repeats each URL, and Lambda's limit is 6 MB
 MOST_UNKNOWN = 100  # members named in an answer
 
-T = TypeVar("T", JobRequest, BatchRequest)
+T = TypeVar("T", JobRequest, BatchRequest, NoMembers)
 
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*([0-9]{1,4})\s*(?:$|[,;])", re.IGNORECASE)
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -65,7 +65,7 @@ def _convert(value: Any, kind: type[T]) -> T:
     errors = [
         FieldError(
             pointer=pointer([name]),
-            detail=f"Unknown member; {_WRONG_ROUTE.get(name, 'allowed here: ' + ', '.join(known))}.",
+            detail=f"Unknown member; {_WRONG_ROUTE.get(name, _allowed(known)) if known else 'send {}'}.",
         )
         for name in [name for name in value if name not in known][:MOST_UNKNOWN]
     ] + [
@@ -81,6 +81,10 @@ def _convert(value: Any, kind: type[T]) -> T:
         raise _invalid(error, value, kind) from error
 
 
+def _allowed(names: Sequence[str]) -> str:
+    return f"allowed here: {', '.join(names)}"
+
+
 def _invalid(error: msgspec.ValidationError, value: dict[str, Any], kind: type[T]) -> ProblemError:
     text = str(error)
     match = _PATH.search(text)
@@ -94,8 +98,9 @@ def _invalid(error: msgspec.ValidationError, value: dict[str, Any], kind: type[T
             else f"A batch has at least one URL; send {_example(kind)}."
         )
     elif unknown := _UNKNOWN.match(text):
+        inner = WebhookRequest if steps[:1] == ["webhook"] else BatchURL
         steps.append(unknown[1])
-        detail = f"Unknown member; allowed here: {', '.join(JobRequest.__struct_fields__)}."
+        detail = f"Unknown member; allowed here: {', '.join(inner.__struct_fields__)}."
     return problems.at(pointer(steps), re.sub(r"`([\w |]+)`", _in_words, detail))
 
 
@@ -115,6 +120,8 @@ def _in_words(types: re.Match[str]) -> str:
 
 
 def _example(kind: type[msgspec.Struct]) -> str:
+    if kind is NoMembers:
+        return "{}"
     return '{"url": "https://example.com/"}' if kind is JobRequest else '{"urls": ["https://example.com/"]}'
 
 

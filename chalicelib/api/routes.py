@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import msgspec
 from chalice.app import Response
 
-from chalicelib.api import page, parameters, problems, requests, result, submitted
+from chalicelib.api import page, parameters, problems, requests, result, submitted, webhook_routes
 from chalicelib.api.headers import rate_limit
 from chalicelib.api.polls import batch_poll, first_batch_poll, job_poll
 from chalicelib.api.route import JSON, Call, GoodAnswer, Route
+from chalicelib.api.route import json_answer as _json
 from chalicelib.api.types import (
     BatchAccepted,
     BatchRequest,
@@ -20,7 +21,7 @@ from chalicelib.api.types import (
     JobView,
     LinkedJobView,
 )
-from chalicelib.service import delete, read, results, submit, submit_batch
+from chalicelib.service import delete, read, results, submit, submit_batch, webhooks
 
 PAGE_POLICY = "Content-Security-Policy"
 LINES = "application/x-ndjson"
@@ -30,17 +31,19 @@ def create_jobs(call: Call) -> Response:
     """`POST /jobs`: submit one URL."""
     body = requests.body(call.raw_body(), call.content_type(), JobRequest)
     key = call.get(parameters.IDEMPOTENCY_KEY)
-    accepted = submit.submit_job(call.service, call.access, submitted.one(body), key)
+    webhook = submitted.webhook(body, call.service.addresses)
+    accepted = submit.submit_job(call.service, call.access, submitted.one(body), key, webhook)
     location = call.render.job_path(accepted.job.job.id)
     answer_headers = parameters.LOCATION.of(location) | _job_poll(call, accepted.job) | rate_limit(accepted.quota)
-    return _json(202, call.render.job(accepted.job), answer_headers)
+    return _json(202, call.render.job(accepted.job, webhook=accepted.webhook), answer_headers)
 
 
 def create_batch(call: Call) -> Response:
     """`POST /batches`: submit several URLs."""
     body = requests.body(call.raw_body(), call.content_type(), BatchRequest)
     key = call.get(parameters.IDEMPOTENCY_KEY)
-    accepted = submit_batch.submit_batch(call.service, call.access, submitted.several(body), key)
+    webhook = submitted.webhook(body, call.service.addresses)
+    accepted = submit_batch.submit_batch(call.service, call.access, submitted.several(body), key, webhook)
     location = call.render.batch_path(accepted.batch.id)
     unfinished = sum(not shown.finished for shown in accepted.jobs)
     first = parameters.RETRY_AFTER.of(first_batch_poll(unfinished)) if unfinished else {}
@@ -56,7 +59,8 @@ def get_job(call: Call, job_id: str) -> Response:
     answer_headers = _job_poll(call, shown)
     if asked is None and seconds:
         answer_headers |= parameters.PREFERENCE_APPLIED.of(f"wait={seconds}")
-    return _json(200, call.render.job(shown), answer_headers)
+    telling = webhooks.telling_of_job(call.service, shown.job)
+    return _json(200, call.render.job(shown, webhook=telling), answer_headers)
 
 
 def get_result(call: Call, job_id: str) -> Response:
@@ -101,7 +105,8 @@ def get_batch(call: Call, batch_id: str) -> Response:
     found = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
     seconds = batch_poll(call.service.clock(), found.batch.submitted_at, found.quiet_until)
     later = {} if found.finished else parameters.RETRY_AFTER.of(seconds)
-    return _json(200, call.render.page(found, status), later)
+    telling = webhooks.telling_of_batch(call.service, found.batch)
+    return _json(200, call.render.page(found, status, telling), later)
 
 
 def get_batch_results(call: Call, batch_id: str) -> Response:
@@ -247,6 +252,7 @@ ROUTES = (
         },
     ),
     Route(method="DELETE", path="/batches/{batch_id}", view=delete_batch, answers={204: GONE}),
+    *webhook_routes.ROUTES,
     Route(
         method="GET",
         path="/health",
@@ -273,14 +279,6 @@ ROUTES = (
 
 def _text(status: int, body: str, answer_headers: Mapping[str, str]) -> Response:
     return Response(body=body, status_code=status, headers={**answer_headers})
-
-
-def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(
-        body=msgspec.json.encode(body).decode() + "\n",
-        status_code=status,
-        headers={"Content-Type": JSON, "Cache-Control": "no-store", **(headers or {})},
-    )
 
 
 def _job_poll(call: Call, shown: read.Shown) -> dict[str, str]:

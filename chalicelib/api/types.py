@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
 from chalicelib.jobs.entities import ErrorType, FetchError, Status
 from chalicelib.jobs.submitted import LONGEST_REFERENCE, LONGEST_VALUE, MOST_HEADERS, NAME, REFERENCE, VALUE
+from chalicelib.jobs.webhooks import LONGEST_URL
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC
 
@@ -44,9 +46,37 @@ Reference = Annotated[
     ),
 ]
 
+# `jobs.webhooks` decides what is accepted; this is for readers, as above.
+WebhookUrl = Annotated[
+    str,
+    msgspec.Meta(extra_json_schema={"format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]://", "maxLength": LONGEST_URL}),
+]
+
+
+class WebhookRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Who is to be told."""
+
+    url: WebhookUrl
+    each: bool = False  # of each job of a batch too, not only of the batch
+
+
+ToldTo = Annotated[
+    WebhookUrl | WebhookRequest,
+    msgspec.Meta(description="Who is sent an event, by Standard Webhooks 1.0, when all that is submitted is finished."),
+]
+
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The body of `POST /jobs`, and a URL of a batch that has headers or a reference of its own."""
+    """The body of `POST /jobs`."""
+
+    url: Url
+    headers: Headers | None = None
+    reference: Reference | None = None
+    webhook: ToldTo | None = None
+
+
+class BatchURL(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A URL of a batch that has headers or a reference of its own."""
 
     url: Url
     headers: Headers | None = None
@@ -56,9 +86,41 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of `POST /batches`."""
 
-    urls: Annotated[list[Url | JobRequest], msgspec.Meta(min_length=1, max_length=1000)]
+    urls: Annotated[list[Url | BatchURL], msgspec.Meta(min_length=1, max_length=1000)]
     headers: Headers | None = None  # of all URLs, unless one has the same header itself
     reference: Reference | None = None  # of all URLs that have none
+    webhook: ToldTo | None = None
+
+
+class NoMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a request that says nothing more: `{}`."""
+
+
+class WebhookStatus(StrEnum):
+    """Where the telling of an event stands."""
+
+    WAITING = "waiting"  # there is no event yet: not all is finished, or it was not noticed yet
+    PENDING = "pending"  # to be tried, or tried again
+    DELIVERED = "delivered"  # the receiver has answered 2xx
+    FAILED = "failed"  # no try brought a 2xx, and none will follow
+    ENDED = "ended"  # the receiver has answered 410
+
+
+class WebhookView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is told of the end of a job or a batch, and how far that is."""
+
+    url: str
+    status: WebhookStatus
+    tries: int
+    last_status: int | None  # HTTP status of the last try's answer; null if there was none
+    next_try_at: Timestamp | None
+
+
+class SecretView(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret that signs your events."""
+
+    secret: str
+    old_secret_until: Timestamp | None  # until then the secret before it signs too
 
 
 class ResultView(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +184,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     links: JobLinks
     reference: Reference | None = None  # as it was given
     header_names: list[str] = []  # of the headers that were given; their values are not shown
+    webhook: WebhookView | None = None  # not in lists of jobs
 
 
 class LinkedJobView(JobView, frozen=True, kw_only=True):
@@ -144,7 +207,7 @@ class BatchLinks(msgspec.Struct, frozen=True, kw_only=True):
     self: Path
 
 
-class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True):
+class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to `POST /batches`: all of its jobs, in the order given."""
 
     id: str
@@ -154,6 +217,7 @@ class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True):
     jobs: list[JobView]
     rejected: list[Rejected]
     links: BatchLinks
+    webhook: WebhookView | None = None
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +229,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
 
 
-class BatchView(msgspec.Struct, frozen=True, kw_only=True):
+class BatchView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A batch, as the API shows it: counts of all its jobs, and one page of them."""
 
     id: str
@@ -178,6 +242,7 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     jobs: list[JobView]
     next: Path | None
     links: BatchLinks
+    webhook: WebhookView | None = None
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

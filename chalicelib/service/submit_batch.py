@@ -17,12 +17,14 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.submitted import SubmittedURL
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import InvalidURL
+from chalicelib.jobs.webhooks import Subject, Webhook
 from chalicelib.metrics import Metric
 from chalicelib.service import reuse
 from chalicelib.service.errors import InProgress, KeyGone, KeyReused, NoValidURL, RejectedURL
 from chalicelib.service.read import Shown, show_batch
 from chalicelib.service.service import Service
 from chalicelib.service.submission import Submission
+from chalicelib.service.webhooks import Telling, telling_of_batch
 
 SCOPE = "POST /batches"  # of idempotency keys: ids are derived from it, so it never changes
 
@@ -35,6 +37,7 @@ class AcceptedBatch:
     jobs: list[Shown]
     rejected: list[RejectedURL]
     quota: Quota | None
+    webhook: Telling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,18 @@ class _Given:
     rejected: list[RejectedURL]
 
 
-def submit_batch(service: Service, access: Access, urls: Sequence[SubmittedURL], key: str | None) -> AcceptedBatch:
-    """Accept the valid URLs; the same key and URLs again, with the same headers and references, give the same batch.
+def submit_batch(
+    service: Service,
+    access: Access,
+    urls: Sequence[SubmittedURL],
+    key: str | None,
+    webhook: Webhook | None = None,
+) -> AcceptedBatch:
+    """Accept the valid URLs; the same again, with the same key, headers, references and webhook, gives the same batch.
 
     Raises NoValidURL; KeyGone, KeyReused and InProgress; and QuotaExceeded.
     """
-    submission = Submission(service, access, key)
+    submission = Submission(service, access, key, webhook)
     given = _sorted(submission, urls)
     if not given.valid:
         raise NoValidURL(given.rejected)
@@ -60,13 +69,18 @@ def submit_batch(service: Service, access: Access, urls: Sequence[SubmittedURL],
         id=holder if key is None else submission.id_for(SCOPE),
         tenant=access.tenant,
         size=len(given.valid),
-        digest=_digest(urls, service.secret),
+        digest=_digest(urls, service.secret, webhook),
         submitted_at=now,
         lease_until=now + service.batch_lease,
         holder=holder,
+        webhook=None if webhook is None else webhook.url,
+        each=webhook is not None and webhook.each,
     )
     stored, jobs = _Storing(service, submission, given).submit(batch)
-    return AcceptedBatch(batch=stored, jobs=jobs, rejected=given.rejected, quota=submission.quota)
+    telling = None
+    if webhook is not None:
+        telling = Telling(webhook.url) if stored == batch else telling_of_batch(service, stored)
+    return AcceptedBatch(batch=stored, jobs=jobs, rejected=given.rejected, quota=submission.quota, webhook=telling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +155,8 @@ class _Storing:
                 self._release(batch)
             raise
         try:
-            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])
+            unlinked = [job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))]
+            self.submission.send(unlinked, (Subject.BATCH, batch.id))
             self._accept(batch)
             return (
                 show_batch(self.service, batch) if begun else [joined.get(job.id) or Shown(job, None) for job in jobs]
@@ -176,11 +191,13 @@ def _sorted(submission: Submission, urls: Sequence[SubmittedURL]) -> _Given:
     return given
 
 
-def _digest(urls: Sequence[SubmittedURL], secret: bytes) -> str:
-    """Different for each list; by itself it lets nobody check a guess of a header."""
+def _digest(urls: Sequence[SubmittedURL], secret: bytes, webhook: Webhook | None) -> str:
+    """Different for each list and webhook; by itself it lets nobody check a guess of a header."""
+    told = [] if webhook is None else [json.dumps({"webhook": webhook.url, "each": webhook.each})]
     if not any(each.headers or each.reference for each in urls):
-        return ids.digest([each.url for each in urls])
-    return ids.keyed_digest(secret, [json.dumps([each.url, each.reference, *each.headers.parts()]) for each in urls])
+        return ids.digest([*(each.url for each in urls), *told])
+    parts = [json.dumps([each.url, each.reference, *each.headers.parts()]) for each in urls]
+    return ids.keyed_digest(secret, [*parts, *told])
 
 
 def _is_linked(row: Job | Mark | None) -> bool:
