@@ -23,7 +23,7 @@ from chalicelib.storage.queue import DeliverMessage, Queue, WatchMessage
 from chalicelib.storage.table import Table
 from chalicelib.storage.webhook_secrets import WebhookSecrets
 
-RECEIVER_PARALLEL = 2  # tries of one process at a receiver's host at the same time
+RECEIVER_PARALLEL = 4  # tries of one process at a receiver's host at the same time
 SHORT_PAUSE = 3000  # ms; for a slot, or where another worker has changed the event
 
 log = logging.getLogger("fetch_queue.webhooks")
