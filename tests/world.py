@@ -283,7 +283,7 @@ class World:
         """The body of a submission, with the headers of those of its URLs that have some."""
         if "urls" in body:
             return body | {"urls": [self._with_headers({"url": url}) for url in body["urls"]]}
-        headers = self.headers_of(body["url"])
+        headers = self.headers_of(body.get("url", ""))
         return body | ({"headers": headers} if headers else {})
 
     def headers_of(self, url: str) -> dict[str, str]:
