@@ -82,6 +82,7 @@ def _shortened(template: dict[str, Any]) -> dict[str, Any]:
             for name in ("consumes", "produces", "summary"):
                 method.pop(name, None)
             method["responses"] = {"200": {"description": ""}}  # Swagger wants some
+            method["x-amazon-apigateway-integration"].pop("passthroughBehavior")  # it is the default
     definition.pop("definitions", None)
     return template
 

@@ -11,6 +11,7 @@ from chalicelib.storage.queue import DeliverMessage, WatchMessage
 from tests.crash.invariants import Broken, check, check_clean, settle
 from tests.crash.scenarios import BAD, KEY, OTHER, URL, Make, Scenario, Stage
 from tests.crash.stepping import Operation
+from tests.depth import FULL
 from tests.world import MINUTE, SECOND, World, failure
 
 HOOK = "https://told.example/"
@@ -361,7 +362,8 @@ def check_everything(s: Stage, *, faults: bool) -> None:
     """Settle, then every promise; in the end what is left is deleted, and no event of it stays."""
     settle_told(s.w)
     check_told(s, faults=faults)
-    check(s.w, s.ledger)
+    if FULL:  # the promises to jobs, which these operations can hardly break, take longest
+        check(s.w, s.ledger)
     check_clean(s.w, s.ledger)
     batches = {job_id.rpartition("-")[0] for job_id in s.ledger.accepted if "-" in job_id}
     for batch_id in sorted(batches):
