@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chalicelib.jobs import ids
@@ -69,7 +69,8 @@ class Event:
     tries: int  # how many began
     tries_before: int = 0  # how many of them had begun when it was last asked for again
     last_status: int | None = None  # HTTP status of the last try's answer; None where there was none
-    lease_until: int  # nobody begins a try before then; every write changes it
+    changes: int  # how many writes have changed it since it was made
+    lease_until: int  # nobody begins a try before then
     next_try_at: int | None = None  # None while a try runs, and when none will follow
     payload: str  # what is sent, as it was first made
     made_at: int
@@ -86,32 +87,33 @@ class Event:
 
     def begun(self, *, now: int, lease: int) -> Event:
         """With one more try, which holds it for `lease` milliseconds."""
-        return replace(self, tries=self.tries + 1, lease_until=now + lease, next_try_at=None)
+        return self._changed(tries=self.tries + 1, lease_until=now + lease, next_try_at=None)
 
     def tried(self, status: int | None, retry_after: float | None, *, now: int) -> Event:
         """After a try, by the status of the answer and the seconds that its Retry-After asks for."""
         if status is not None and 200 <= status <= 299:
-            return self._over(EventState.DELIVERED, status, now)
+            return self._over(EventState.DELIVERED, status)
         if status == _GONE:
-            return self._over(EventState.ENDED, status, now)
+            return self._over(EventState.ENDED, status)
         if self.spent:
-            return self._over(EventState.FAILED, status, now)
+            return self._over(EventState.FAILED, status)
         pause = PAUSES[self.tries - self.tries_before - 1]
         at = now + int(1000 * max(pause, min(retry_after or 0, LONGEST_PAUSE)))
-        return replace(self, last_status=status, lease_until=at, next_try_at=at)
+        return self._changed(last_status=status, lease_until=at, next_try_at=at)
 
-    def given_up(self, *, now: int) -> Event:
+    def given_up(self) -> Event:
         """After the last try, whose worker was lost."""
-        return self._over(EventState.FAILED, self.last_status, now)
+        return self._over(EventState.FAILED, self.last_status)
 
     def again(self, *, now: int) -> Event:
         """To be sent again now, and tried as often as at first."""
-        at = now if now != self.lease_until else now + 1  # each write changes it
-        return replace(self, state=EventState.PENDING, tries_before=self.tries, lease_until=at, next_try_at=at)
+        return self._changed(state=EventState.PENDING, tries_before=self.tries, lease_until=now, next_try_at=now)
 
-    def _over(self, state: EventState, last_status: int | None, now: int) -> Event:
-        at = now if now != self.lease_until else now + 1
-        return replace(self, state=state, last_status=last_status, lease_until=at, next_try_at=None)
+    def _over(self, state: EventState, last_status: int | None) -> Event:
+        return self._changed(state=state, last_status=last_status, next_try_at=None)
+
+    def _changed(self, **members: Any) -> Event:
+        return replace(self, changes=self.changes + 1, **members)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,7 @@ class DeliverMessages:
         if event.lease_until > now:
             return self._come_back(message, event.lease_until)
         if event.spent:
-            return self._ended(event, event.given_up(now=now), message)
+            return self._ended(event, event.given_up(), message)
         if not invocation.has_time:
             return self._come_back(message, now + SHORT_PAUSE)
         host = urlsplit(event.url).netloc.lower()

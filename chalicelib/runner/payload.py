@@ -49,6 +49,7 @@ def _event(subject: Subject, about: Job | Batch, url: str, data: Mapping[str, ob
         url=url,
         state=EventState.PENDING,
         tries=0,
+        changes=0,
         lease_until=now,
         next_try_at=now,
         payload=json.dumps(body, ensure_ascii=False, separators=(",", ":")),

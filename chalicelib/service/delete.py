@@ -103,11 +103,11 @@ class _Deletion:
 
     def _depart(self, leaving: Sequence[leave.Depart]) -> list[str]:
         """Let the jobs leave; returns the ids of those that are still there."""
+        told = [decision.job.id for decision in leaving if decision.job.has_event]
+        self.service.events.remove(told)  # before, for a death after; and after, for who makes one meanwhile
         for batch_id in {decision.job.batch_id for decision in leaving if decision.job.batch_id} - self.thawed:
             self.service.table.thaw_batch(batch_id)  # first: else a death would leave it with counts that are wrong
             self.thawed.add(batch_id)
-        told = [decision.job.id for decision in leaving if decision.job.has_event]
-        self.service.events.remove(told)  # before, for a death after; and after, for who makes one meanwhile
         leaving_together = list(leave.departures(leaving))
         departed = self.service.table.leave(leaving_together, alone=self.alone)
         self.alone = self.alone or len(departed) < len(leaving_together)

@@ -20,9 +20,9 @@ from chalicelib.storage.rows import Rows
 from chalicelib.storage.terms import Terms
 
 EVENT_ABSENT = "(attribute_not_exists(pk) OR sweep_at <= :now_seconds)"
-EVENT_UNCHANGED = "lease_until = :seen"  # since it was read: every write changes it
+EVENT_UNCHANGED = "changes = :seen"  # since it was read: every write counts itself
 
-_CHANGING = ("state", "tries", "tries_before", "last_status", "lease_until", "next_try_at")
+_CHANGING = ("changes", "state", "tries", "tries_before", "last_status", "lease_until", "next_try_at")
 
 
 class Events:
@@ -84,7 +84,7 @@ def change(seen: Event, after: Event) -> Operation:
         items.event_key(seen.subject_id),
         f"SET {sets}{removes}",
         EVENT_UNCHANGED,
-        {**values, ":seen": seen.lease_until},
+        {**values, ":seen": seen.changes},
     )
 
 

@@ -347,7 +347,8 @@ def _lives(stored: dict[str, Any], subject_id: str) -> bool:
 def _redelivered(s: Stage, stored: dict[str, Any]) -> None:
     """A message that comes once more changes nothing and tells nobody."""
     before = len(s.w.receiver.told)
-    for subject_id in sorted(_subjects(s, stored)):
+    told = [each for each in sorted(_subjects(s, stored)) if stored[f"EVENT#{each}"]["state"] == "delivered"]
+    for subject_id in told:
         subject = "batch" if f"BATCH#{subject_id}" in stored else "job"
         for message in (WatchMessage(subject, subject_id), DeliverMessage(subject, subject_id)):
             s.w.clients["sqs"].send_message_batch(
