@@ -327,7 +327,7 @@ BY_HAND = [
     Break("nobody watches what was submitted", SUBMISSION, "            if self.webhook is not None:\n                send_watch", "            if False:\n                send_watch"),
     Break("a watch is acknowledged while something is unfinished", WATCH, "        self._queue.send_later([(message.copy(), (until - self._clock()) / 1000)])\n", ""),
     Break("an event is made and nobody is asked to deliver it", WATCH, "        self._queue.send([DeliverMessage(event.subject, event.subject_id) for event in events])\n", ""),
-    Break("delivery is asked for before the event is made", WATCH, "        self._events.make(events, submitted_at, now=self._clock())\n        self._queue.send([DeliverMessage(event.subject, event.subject_id) for event in events])\n", "        self._queue.send([DeliverMessage(event.subject, event.subject_id) for event in events])\n", ),
+    Break("delivery is asked for, and no event is made", WATCH, "        self._events.make(events, submitted_at, now=self._clock())\n        self._queue.send([DeliverMessage(event.subject, event.subject_id) for event in events])\n", "        self._queue.send([DeliverMessage(event.subject, event.subject_id) for event in events])\n", ),
     Break("a page with an unfinished job counts whole", WATCH, "            if isinstance(seen, Job):\n                return ended, False\n", "            if isinstance(seen, Job):\n                continue\n"),
     Break("a batch is told of before it is accepted", WATCH, "        if not batch.accepted:\n", "        if False:\n"),
     Break("what is deleted keeps the event that a watch made", DELIVER, "            self._events.remove([message.subject_id])\n            return Done()\n", "            return Done()\n"),
