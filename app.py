@@ -1,11 +1,11 @@
-"""The Lambda entry points: the API, the job runner, the dead letters' runner."""
+"""The Lambda entry points: the API, the job runner, the webhooks' runner, the dead letters' runner."""
 
 from collections.abc import Callable
 from typing import Any
 
 from chalice.app import Chalice, SQSEvent
 
-from chalicelib import logs, wiring
+from chalicelib import logs, wiring, wiring_webhooks
 from chalicelib.settings import function_role
 
 logs.configure()
@@ -22,6 +22,12 @@ if function_role() != "runner":
 def run_jobs(event: SQSEvent) -> dict[str, Any]:
     """Handle a batch of messages; those named in the answer come back."""
     return _left(wiring.runner().run_jobs(event.to_dict()["Records"], _seconds_left(event)))
+
+
+@app.on_sqs_message(queue="Webhooks", batch_size=10)
+def run_webhooks(event: SQSEvent) -> dict[str, Any]:
+    """Watch what webhooks wait for, and tell them."""
+    return _left(wiring_webhooks.runner().run_jobs(event.to_dict()["Records"], _seconds_left(event)))
 
 
 @app.on_sqs_message(queue="DeadLetters", batch_size=10)

@@ -71,6 +71,9 @@ QUOTAS = (  # defaults of AWS, a second; docs/scale.md has their sources
     ("an account's API requests", 10_000, Unit.API_REQUEST),
 )
 
+BATCH_SECONDS = 100  # that a batch with a webhook takes
+MOST_WEBHOOK = 1.0  # dollars per million URLs, of a webhook for each batch of 1,000
+
 AIMS = {"new": 11.4, "reused": 3.0}  # dollars per million URLs in batches of 1,000
 
 
@@ -291,6 +294,7 @@ class Measured:
     replay: Tally
     token: Tally
     quota: Tally
+    webhook: Tally
     grown: Sequence[Grown]
     compared: Mapping[str, Mapping[str, Compared]]  # by emulator, by request
 
@@ -347,6 +351,7 @@ def _measure() -> Measured:
                 batches = {size: bench.lives(size) for size in SIZES}
                 lengths = {length: bench.lives(SIZES[1], length=length) for length in URL_LENGTHS}
                 replay = _replay(bench)
+                webhook = bench.told(WHOLE, BATCH_SECONDS)
                 ministack = bench.meter.compared
             token, quota = _access(endpoint, urls)
             grown = _grow(endpoint, urls)
@@ -357,6 +362,7 @@ def _measure() -> Measured:
         replay=replay,
         token=token,
         quota=quota,
+        webhook=webhook,
         grown=grown,
         compared={"ministack": ministack, "moto": moto},
     )
@@ -489,6 +495,30 @@ def _aims(m: Measured) -> Table:
         "Aims: dollars per million URLs, all AWS services counted",
         ["URLs", "submitted, run, kept", "and asked for until done", "and results read", "aim, under"],
         rows,
+    )
+
+
+def _webhooks(m: Measured) -> Table:
+    """The function alone: what a submission uses more is one SQS request, and what it keeps a row."""
+    tally = m.webhook
+    seconds = _cpu_seconds(tally, "WebhooksMemory") + tally.waits * CALL_SECONDS + FETCH_SECONDS
+    own = {Unit.COMPUTE: seconds * deployed("WebhooksMemory") / 1024, Unit.QUEUE_REQUEST: 2 * tally.times + 1}
+    bill = (_calls(tally) + Bill(own)).times(MILLION / WHOLE)
+    dollars = bill.dollars()
+    verdict = "met" if dollars < MOST_WEBHOOK else f"missed by {dollars - MOST_WEBHOOK:.2f}"
+    return Table(
+        f"A webhook for each batch of {WHOLE:,} that takes {BATCH_SECONDS} s: dollars per million URLs",
+        ["invocations a batch", "read units", "write units", "SQS requests", "dollars", "aim, under"],
+        [
+            [
+                _n(tally.times),
+                _n(tally.read_units),
+                _n(tally.write_units),
+                _n(tally.services.get("sqs", 0) + 2 * tally.times + 1),
+                f"{dollars:.2f}, {verdict}",
+                f"{MOST_WEBHOOK:.2f}",
+            ]
+        ],
     )
 
 
@@ -657,6 +687,7 @@ def tables(m: Measured) -> list[Table]:
         _by_service,
         _by_stage,
         _aims,
+        _webhooks,
         _by_batch,
         _by_length,
         _by_table,

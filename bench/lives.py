@@ -237,6 +237,35 @@ class Bench:
             self.request(life[Stage.READ], "GET", where)
         return path
 
+    def told(self, count: int, seconds: int) -> Tally:
+        """What the webhooks' function uses for a batch with a webhook that takes so long, until it is delivered."""
+        tally, w = Tally(), self.world
+        self.ask("POST", "/batches", {"urls": self.urls.take(count), "webhook": "https://told.example.com/"})
+        records, began = w.receive(), w.now
+        w.messages.clear()
+        steps = range(0, len(records), deployed("BatchSize"))
+        for done, at in enumerate(steps, start=1):
+            batch = records[at : at + deployed("BatchSize")]
+            w.runner.run_jobs(batch, lambda: 1000.0)
+            w.event_source.delete_message_batch(
+                QueueUrl=w.names["QUEUE_URL"],
+                Entries=[{"Id": str(n), "ReceiptHandle": one["receiptHandle"]} for n, one in enumerate(batch)],
+            )
+            self._tell(tally, began + seconds * 1000 * done // len(steps))
+        while not w.receiver.told:
+            self._tell(tally, w.now + 1000)
+        return tally
+
+    def _tell(self, tally: Tally, until: int) -> None:
+        """Let time go by, and the webhooks' function work on what is due."""
+        w = self.world
+        w.now = until
+        for record in w.receive_webhooks():
+            with self.meter.counting(tally, RUNNER_THREADS):
+                if w.webhooks.run_jobs([record], lambda: 1000.0):
+                    raise RuntimeError("a webhook's message was left")
+            w._acknowledge([record])
+
     def lives(self, count: int, *, batch: bool = True, length: int = URL_LENGTH, times: int = 1) -> Lives:
         """The lives of new URLs, and of the same ones submitted again; both are deleted in the end."""
         new: Life = {stage: Tally() for stage in Stage}

@@ -24,6 +24,8 @@ class Metric(StrEnum):
     PACED = "Paced"  # fetches that got a place in their host's line
     REFUSED = "Refused"  # requests that a host refused, and that are sent again when their turn is
     FAILED = "Failed"  # fetches that failed, by error_type
+    DELIVERED = "Delivered"  # events that a webhook has taken
+    UNDELIVERED = "Undelivered"  # events that no try brought to a webhook, or that it does not want
     BYTES = "Bytes"  # of a result
     FETCH_TIME = "FetchTime"  # milliseconds of an attempt, including the storing of its bytes
     QUEUE_AGE = "QueueAge"  # milliseconds from a job's submission to its first attempt

@@ -49,6 +49,7 @@ class Settings:
     table_name: str = ""
     queue_url: str = ""
     dead_letter_queue_url: str = ""
+    webhook_queue_url: str = ""
     bucket_name: str = ""
     contact_url: str = ""  # goes into the User-Agent, for the owners of fetched sites
 
@@ -176,8 +177,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError if a number is not a number, or if `check` finds anything.
     """
     given = os.environ if environment is None else environment
-    values: dict[str, object] = {}
-    broken = []
+    values, broken = dict[str, object](), list[str]()
     for member in fields(Settings):
         text = given.get(member.name.upper(), "")
         if text == "":

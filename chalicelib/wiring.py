@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from chalicelib.service.service import Service
     from chalicelib.storage.bucket import Bucket
     from chalicelib.storage.calls import Parallel, Patience
+    from chalicelib.storage.events import Events
     from chalicelib.storage.lines import Lines
     from chalicelib.storage.table import Table
 
@@ -70,7 +71,7 @@ class Outside:
 def api() -> Api:
     """What the API works with, in this process."""
     s = settings()
-    return make_api(s, make_service(s, _outside("api", API_THREADS), address_policy(s)))
+    return make_api(s, make_service(s, make_outside("api", API_THREADS), address_policy(s)))
 
 
 @functools.cache
@@ -89,7 +90,7 @@ def runner() -> Runner:
     robots_fetcher = None
     if s.robots:
         robots_fetcher = Fetcher(limits=limits_of_robots(limits), policy=address_policy(s), user_agent=user_agent(s))
-    return make_runner(s, _outside("runner", RUNNER_THREADS), fetcher, robots_fetcher)
+    return make_runner(s, make_outside("runner", RUNNER_THREADS), fetcher, robots_fetcher)
 
 
 def make_api(s: Settings, service: Service) -> Api:
@@ -109,6 +110,7 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
     from chalicelib.storage.links import Links
     from chalicelib.storage.listing import Listing
     from chalicelib.storage.queue import Queue
+    from chalicelib.storage.webhook_secrets import WebhookSecrets
 
     parallel, patience = outside.parallel, outside.patience
     access = AccessTable(outside.client("dynamodb"), s.table_name, patience=patience)
@@ -116,15 +118,18 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
     return Service(
         access_table=access,
         gate=Gate(access, outside.clock, default_limits=limits, is_open=s.open),
-        table=_table(s, outside),
+        table=make_table(s, outside),
         lines=_lines(s, outside),
         listing=Listing(outside.client("dynamodb"), s.table_name, parallel=parallel),
+        events=make_events(s, outside),
+        webhook_secrets=WebhookSecrets(outside.client("dynamodb"), s.table_name, patience=patience),
         queue=Queue(outside.client("sqs"), s.queue_url, parallel=parallel, patience=patience),
+        webhook_queue=Queue(outside.client("sqs"), s.webhook_queue_url, patience=patience),
         bucket=Bucket(outside.client("s3"), s.bucket_name, parallel=parallel),
         links=Links(outside.client("s3"), s.bucket_name, credentials=outside.credentials, clock=outside.clock),
         addresses=addresses,
         batch_lease=s.batch_lease_seconds * 1000,
-        secret=_secret(s),
+        secret=service_secret(s),
         clock=outside.clock,
         sleep=outside.sleep,
         new_id=outside.new_id,
@@ -132,7 +137,8 @@ def make_service(s: Settings, outside: Outside, addresses: AddressPolicy) -> Ser
     )
 
 
-def _secret(s: Settings) -> bytes:
+def service_secret(s: Settings) -> bytes:
+    """What hides what is hashed, and what webhooks' secrets are derived from. Raises SettingsError."""
     if not s.local and len(s.service_key) < LEAST_KEY:
         raise settings_module.SettingsError(f"SERVICE_KEY must have at least {LEAST_KEY} characters")
     return s.service_key.encode()
@@ -142,8 +148,11 @@ def make_runner(s: Settings, outside: Outside, fetcher: Fetches, robots_fetcher:
     """What runs jobs, with a fetcher, and one that asks for robots.txt, if that is another one."""
     from chalicelib.runner.invocation import Runner
     from chalicelib.runner.retry import RetryPolicy
-    from chalicelib.storage.queue import FetchMessage, Queue
+    from chalicelib.runner.returned import ReturnedMessages
+    from chalicelib.storage.queue import DeliverMessage, FetchMessage, Queue, WatchMessage
 
+    webhook_queue = Queue(outside.client("sqs"), s.webhook_queue_url, patience=outside.patience)
+    returned = ReturnedMessages(table=make_table(s, outside), queue=webhook_queue, clock=outside.clock)
     retries = RetryPolicy(
         fetch_seconds=s.fetch_seconds,
         margin_seconds=s.margin_seconds,
@@ -152,7 +161,10 @@ def make_runner(s: Settings, outside: Outside, fetcher: Fetches, robots_fetcher:
         visibility_seconds=s.visibility_seconds,
     )
     return Runner(
-        handlers={FetchMessage.kind: _fetch_messages(s, outside, fetcher, retries, robots_fetcher)},
+        handlers={
+            FetchMessage.kind: _fetch_messages(s, outside, fetcher, retries, robots_fetcher),
+            **dict.fromkeys((WatchMessage.kind, DeliverMessage.kind), returned),
+        },
         queue=Queue(outside.client("sqs"), s.queue_url, patience=outside.patience),
         dead_letters=Queue(outside.client("sqs"), s.dead_letter_queue_url, patience=outside.patience),
         retries=retries,
@@ -170,7 +182,7 @@ def _fetch_messages(
     from chalicelib.runner.slots import Slots
     from chalicelib.storage.bucket import Bucket
 
-    table = _table(s, outside)
+    table = make_table(s, outside)
     bucket = Bucket(outside.client("s3"), s.bucket_name)
     attempts = Attempts(
         table=table,
@@ -229,9 +241,23 @@ def user_agent(s: Settings) -> str:
     return f"FetchQueue/1.0 (+{url})" if url else "FetchQueue/1.0"
 
 
-def _table(s: Settings, outside: Outside) -> Table:
+def make_table(s: Settings, outside: Outside) -> Table:
+    """Jobs, batches, claims and fetches."""
     from chalicelib.storage.table import Table
 
+    parallel, patience = outside.parallel, outside.patience
+    return Table(outside.client("dynamodb"), s.table_name, _terms(s), parallel=parallel, patience=patience)
+
+
+def make_events(s: Settings, outside: Outside) -> Events:
+    """What webhooks are told."""
+    from chalicelib.storage.events import Events
+
+    parallel, patience = outside.parallel, outside.patience
+    return Events(outside.client("dynamodb"), s.table_name, _terms(s), parallel=parallel, patience=patience)
+
+
+def _terms(s: Settings) -> Terms:
     rules = Rules(
         window=s.window_ms,
         retention=s.retention_ms,
@@ -239,8 +265,7 @@ def _table(s: Settings, outside: Outside) -> Table:
         skew=s.skew_seconds * 1000,
         wait=s.host_wait_hours * HOUR_MS,
     )
-    terms = Terms(rules=rules, lease=s.lease_ms)
-    return Table(outside.client("dynamodb"), s.table_name, terms, parallel=outside.parallel, patience=outside.patience)
+    return Terms(rules=rules, lease=s.lease_ms)
 
 
 def _lines(s: Settings, outside: Outside) -> Lines:
@@ -252,7 +277,8 @@ def _lines(s: Settings, outside: Outside) -> Lines:
     return Lines(outside.client("dynamodb"), s.table_name, rules, parallel=outside.parallel, patience=outside.patience)
 
 
-def _outside(role: str, threads: int) -> Outside:
+def make_outside(role: str, threads: int) -> Outside:
+    """What this process gets: AWS, the time, and real randomness."""
     return Outside(
         client=clients.client,
         credentials=clients.credentials,

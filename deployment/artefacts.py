@@ -1,7 +1,9 @@
-"""The bucket that packages are uploaded to, from which CloudFormation takes them: one for each account and region."""
+"""The bucket that packages and templates are uploaded to, from which CloudFormation takes them: one for each account
+and region."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 
@@ -33,6 +35,17 @@ def upload(account: Account, package: Package) -> tuple[str, bool]:
             with package.archive.open("rb") as archive:
                 account.s3.put_object(Bucket=bucket, Key=key, Body=archive)
     return f"s3://{bucket}/{key}", new
+
+
+def upload_template(account: Account, text: str) -> str:
+    """Upload a template beside the packages; returns the URL by which CloudFormation reads it.
+
+    In a request it may have 51,200 bytes, in a bucket 1,000,000.
+    """
+    bucket, key = bucket_of(account), f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+    with as_deployment_error(f"uploading the template to bucket {bucket}"):
+        account.s3.put_object(Bucket=bucket, Key=key, Body=text.encode())
+    return f"{account.s3.meta.endpoint_url}/{bucket}/{key}"
 
 
 def _there(ask: Callable[[], object]) -> bool:

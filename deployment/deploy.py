@@ -14,7 +14,7 @@ from deployment.stack import Report, Stack, name_of
 
 Template = dict[str, Any]
 
-LONGEST_TEMPLATE = 51200  # bytes that CloudFormation takes in a request
+LONGEST_TEMPLATE = 1_000_000  # bytes that CloudFormation takes from a bucket
 NO_CONTACT = "Warning: ContactUrl is not set, so the owners of the sites that you fetch cannot reach you."
 _CHALICES_OWN = ("RestAPIId", "APIHandlerName", "APIHandlerArn", "EndpointURL")  # outputs: for tools, not for people
 
@@ -48,7 +48,8 @@ def deploy(
     report(f"Uploaded {size} to {url}" if new else f"The package ({size}) is already there: {url}")
     template = adapt(json.loads(made.template.read_text(encoding="utf-8")))
     stack = Stack(account, name or name_of(stage), report, pause_seconds)
-    changed = stack.deploy(template_text(template, url, values), values)
+    text = template_text(template, url, values)
+    changed = stack.deploy(artefacts.upload_template(account, text), json.loads(text)["Parameters"], values)
     report(f"The stack {stack.name} is deployed." if changed else f"No changes: the stack {stack.name} is up to date.")
     outputs = {key: value for key, value in stack.outputs.items() if key not in _CHALICES_OWN}
     for key in sorted(outputs, key=lambda key: (key != "URL", key)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 import uuid
@@ -39,8 +38,8 @@ class Stack:
     told: set[str] = field(default_factory=set)
     new_secret: Callable[[], str] = lambda: secrets.token_hex(32)
 
-    def deploy(self, template: str, parameters: Mapping[str, str]) -> bool:
-        """Bring the stack to what the template says; False if it already is.
+    def deploy(self, template_url: str, declared: Mapping[str, Any], parameters: Mapping[str, str]) -> bool:
+        """Bring the stack to what the template says, which declares these parameters; False if it already is.
 
         Raises DeploymentError with the reasons if it could not be done.
         """
@@ -52,7 +51,7 @@ class Stack:
                 status = None
             if status is not None and status.endswith("_IN_PROGRESS"):
                 raise DeploymentError(f"the stack {self.name} is {status}: wait until that has finished")
-            change_set = self._propose(template, parameters, "CREATE" if status is None else "UPDATE")
+            change_set = self._propose(template_url, declared, parameters, "CREATE" if status is None else "UPDATE")
             if change_set is None:
                 return False
             self._remember()
@@ -92,15 +91,16 @@ class Stack:
             raise
         return found
 
-    def _propose(self, template: str, parameters: Mapping[str, str], kind: str) -> str | None:
+    def _propose(
+        self, template_url: str, declared: Mapping[str, Any], parameters: Mapping[str, str], kind: str
+    ) -> str | None:
         """Make a change set and wait until it can be executed; None if it would change nothing."""
         cloudformation = self.account.cloudformation
-        declared = json.loads(template)["Parameters"]
         change_set = cloudformation.create_change_set(
             StackName=self.name,
             ChangeSetName=f"deploy-{uuid.uuid4().hex}",
             ChangeSetType=kind,
-            TemplateBody=template,
+            TemplateURL=template_url,
             Capabilities=_CAPABILITIES,
             Parameters=[
                 {"ParameterKey": name, "ParameterValue": value}

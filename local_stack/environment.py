@@ -18,7 +18,7 @@ KEY = "test"  # the emulator verifies presigned URLs against this key and this s
 _TYPED = re.compile(r"(?<!\\) (\w+)=")
 
 # Set by Lambda or by this stack, never by a person.
-_OURS = ("FUNCTION_ROLE", "TABLE_NAME", "QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "BUCKET_NAME")
+_OURS = ("FUNCTION_ROLE", "TABLE_NAME", "QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "WEBHOOK_QUEUE_URL", "BUCKET_NAME")
 
 
 def scrubbed(given: Mapping[str, str], endpoint_url: str) -> dict[str, str]:

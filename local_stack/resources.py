@@ -18,6 +18,7 @@ _VARIABLES = {
     "Table": "TABLE_NAME",
     "JobsQueue": "QUEUE_URL",
     "DeadLetterQueue": "DEAD_LETTER_QUEUE_URL",
+    "WebhooksQueue": "WEBHOOK_QUEUE_URL",
     "ResultsBucket": "BUCKET_NAME",
 }
 

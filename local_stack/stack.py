@@ -149,7 +149,7 @@ class LocalStack:
             },
             "variables": {
                 name: self.variables[name]
-                for name in ("TABLE_NAME", "QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "BUCKET_NAME")
+                for name in ("TABLE_NAME", "QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "WEBHOOK_QUEUE_URL", "BUCKET_NAME")
             },
         }
         draft = path.with_name(path.name + ".draft")

@@ -1,4 +1,4 @@
-"""A worker process: polls both queues and calls the functions of `app.py`, as Lambda's pollers and sandboxes would."""
+"""A worker process: polls all queues and calls the functions of `app.py`, as Lambda's pollers and sandboxes would."""
 
 from __future__ import annotations
 
@@ -26,35 +26,39 @@ if TYPE_CHECKING:
 # developer's two cores, and four keep them busy while sites are slow.
 POLLERS = 4
 DEAD_LETTER_POLLERS = 1  # dead letters are rare
+WEBHOOK_POLLERS = 8  # each may wait for a receiver that sleeps, and others must not
 
 GRACE_SECONDS = 3.0  # for what is being worked on when the worker is told to end
+
+Handlers = tuple[Handler, Handler, Handler]
 
 _TIMED_OUT = 70  # the exit status of a worker that was ended as Lambda ends a function
 POLLER_LOST = 71  # that of a worker that would be idle, partly or wholly
 
 
-def load() -> tuple[Handler, Handler]:
-    """The two functions that queues feed, in this process."""
+def load() -> Handlers:
+    """The functions that queues feed, in this process: of jobs, of webhooks, of dead letters."""
     import app  # here, not above: it reads the environment
-    from chalicelib import wiring
+    from chalicelib import wiring, wiring_webhooks
 
     wiring.runner()  # clients must not be made by several threads at once, and on Lambda never are
-    return app.run_jobs, app.run_dead_letters
+    wiring_webhooks.runner()
+    return app.run_jobs, app.run_webhooks, app.run_dead_letters
 
 
-def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
+def main(load: Callable[[], Handlers] = load) -> None:
     """Work until told to end. Does not return: a function that takes too long must not hold the process."""
     parser = argparse.ArgumentParser(prog="python -m local_stack.worker", description=__doc__)
     parser.add_argument("--lifeline", action="store_true", help="end when standard input does")
     arguments = parser.parse_args()
 
     configured = settings.from_environment()
-    run_jobs, run_dead_letters = load()
+    run_jobs, run_webhooks, run_dead_letters = load()
     config = Config(
         connect_timeout=2,
         read_timeout=WAIT_SECONDS + 10,
         retries={"mode": "standard", "total_max_attempts": 2},
-        max_pool_connections=POLLERS + DEAD_LETTER_POLLERS,
+        max_pool_connections=POLLERS + WEBHOOK_POLLERS + DEAD_LETTER_POLLERS,
     )
     sqs = boto3.session.Session().client("sqs", config=config)
     refuse_cut_answers(sqs)
@@ -78,8 +82,10 @@ def main(load: Callable[[], tuple[Handler, Handler]] = load) -> None:
     if arguments.lifeline:
         lifeline.watch(stop.set)
     jobs = source(configured.queue_url, "run_jobs", run_jobs)
+    webhooks = source(configured.webhook_queue_url, "run_webhooks", run_webhooks)
     dead_letters = source(configured.dead_letter_queue_url, "run_dead_letters", run_dead_letters)
-    os._exit(work([jobs] * POLLERS + [dead_letters] * DEAD_LETTER_POLLERS, stop))
+    pollers = [jobs] * POLLERS + [webhooks] * WEBHOOK_POLLERS + [dead_letters] * DEAD_LETTER_POLLERS
+    os._exit(work(pollers, stop))
 
 
 def work(sources: Sequence[EventSource], stop: threading.Event, grace_seconds: float = GRACE_SECONDS) -> int:

@@ -98,6 +98,15 @@ def test_every_clause_is_explained() -> None:
     assert clauses <= explained
 
 
+def test_every_clause_of_webhooks_is_explained() -> None:
+    """docs/webhooks.md says the same of the writes of events and secrets."""
+    storage = ROOT / "chalicelib" / "storage"
+    source = (storage / "events.py").read_text() + (storage / "webhook_secrets.py").read_text()
+    clauses = set(re.findall(r"^([A-Z_]+) = \"", source, re.MULTILINE))
+    assert len(clauses) == 4
+    assert clauses <= set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs" / "webhooks.md").read_text()))
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     """Each link inside the repository has a target, and its heading is there."""

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "logs": set(),
     "metrics": set(),
     "wiring": {"settings", "metrics", "jobs", "storage", "service", "api", "runner"},
+    "wiring_webhooks": {"settings", "wiring", "jobs", "storage", "runner"},
 }
 
 

@@ -9,7 +9,7 @@ import json
 import math
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,7 +23,7 @@ from chalice.local import LocalGateway, LocalGatewayException
 from chalice.test import HTTPResponse
 from moto import mock_aws
 
-from chalicelib import wiring
+from chalicelib import wiring, wiring_webhooks
 from chalicelib.api import serve
 from chalicelib.jobs import access
 from chalicelib.jobs.access import LOCAL_TENANT, Token
@@ -34,10 +34,11 @@ from chalicelib.jobs.urls import InvalidURL, normal_form
 from chalicelib.metrics import Metrics
 from chalicelib.runner.fetch_messages import FetchMessages
 from chalicelib.runner.outcome import Failure, Fetched, Sink
+from chalicelib.runner.poster import Reply
 from chalicelib.settings import Settings
 from chalicelib.storage import calls, items
 from chalicelib.storage.items import decode_item
-from chalicelib.storage.queue import MAX_VISIBILITY_SECONDS, FetchMessage
+from chalicelib.storage.queue import MAX_VISIBILITY_SECONDS, DeliverMessage, FetchMessage, Message, WatchMessage
 from chalicelib.storage.table import Table
 from chalicelib.wiring import Outside
 from local_stack import resources
@@ -89,6 +90,43 @@ class Site:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a receiver was sent."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        """The event's."""
+        return self.headers["webhook-id"]
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The event."""
+        event: dict[str, Any] = json.loads(self.body)
+        return event
+
+
+@dataclass
+class Receiver:
+    """A poster that tells nobody: it answers as told, and keeps what it was sent."""
+
+    told: list[Told] = field(default_factory=list)
+    answers: dict[str, list[Reply]] = field(default_factory=dict)  # by URL; the last one stays
+    during: Callable[[str], None] | None = None  # happens while a receiver answers
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """One try."""
+        self.told.append(Told(url, dict(headers), body))
+        if self.during is not None:
+            self.during(url)
+        told = self.answers.get(url, [Reply(status=200)])
+        return told.pop(0) if len(told) > 1 else told[0]
+
+
 def failure(
     status: int = 404, *, retryable: bool = False, retry_after: float | None = None, excerpt: str | None = None
 ) -> Failure:
@@ -109,6 +147,7 @@ class World:
     clients: dict[str, Any]
     event_source: Any  # the SQS client that receives and acknowledges, as Lambda's would
     site: Site = field(default_factory=Site)
+    receiver: Receiver = field(default_factory=Receiver)
     now: int = START
     ids: int = 0
     messages: list[dict[str, Any]] = field(default_factory=list)  # received and not acknowledged
@@ -131,6 +170,7 @@ class World:
             table_name=self.names["TABLE_NAME"],
             queue_url=self.names["QUEUE_URL"],
             dead_letter_queue_url=self.names["DEAD_LETTER_QUEUE_URL"],
+            webhook_queue_url=self.names["WEBHOOK_QUEUE_URL"],
             bucket_name=self.names["BUCKET_NAME"],
         )
         self.outside = Outside(
@@ -147,6 +187,12 @@ class World:
         self.service = wiring.make_service(settings, self.outside, AddressPolicy())
         metrics = Metrics("runner", enabled=True, write=self.metrics.append)
         self.runner = wiring.make_runner(settings, replace(self.outside, metrics=metrics), self.site)
+        self.webhooks = wiring_webhooks.make_runner(
+            settings,
+            replace(self.outside, metrics=Metrics("webhooks", enabled=True, write=self.metrics.append)),
+            self.receiver,
+            within=calls.serial,
+        )
         self.app = Chalice(app_name="test")
         serve.register(self.app, lambda: wiring.make_api(settings, self.service))
         self.gateway = LocalGateway(self.app, Config.create())
@@ -237,7 +283,7 @@ class World:
         """The body of a submission, with the headers of those of its URLs that have some."""
         if "urls" in body:
             return body | {"urls": [self._with_headers({"url": url}) for url in body["urls"]]}
-        headers = self.headers_of(body["url"])
+        headers = self.headers_of(body.get("url", ""))
         return body | ({"headers": headers} if headers else {})
 
     def headers_of(self, url: str) -> dict[str, str]:
@@ -284,6 +330,10 @@ class World:
         self.messages += taken
         return taken
 
+    def receive_webhooks(self) -> list[dict[str, Any]]:
+        """Take what is on the webhooks' queue."""
+        return self._receive("WEBHOOK_QUEUE_URL")
+
     def receive_dead_letters(self) -> list[dict[str, Any]]:
         """Take what is on the dead-letter queue."""
         return self._receive("DEAD_LETTER_QUEUE_URL")
@@ -298,16 +348,19 @@ class World:
                 {"messageId": m["MessageId"], "receiptHandle": m["ReceiptHandle"], "body": m["Body"], "queue": queue}
                 for m in answer["Messages"]
             ]
-        held = [(self._due(message), message) for message in fresh] + self.delayed
-        self.delayed = [(due, message) for due, message in held if due > self.now]
+        others = [(due, message) for due, message in self.delayed if message["queue"] != queue]
+        waiting = [(due, message) for due, message in self.delayed if message["queue"] == queue]
+        held = [(self._due(message), message) for message in fresh] + waiting
+        self.delayed = [*others, *((due, message) for due, message in held if due > self.now)]
         come = [message for due, message in held if due <= self.now]
         self.messages += come
         return come
 
     @property
     def more_will_come(self) -> bool:
-        """True while messages are to come later."""
-        return bool(self.delays or self.delayed)
+        """True while messages are to come later, other than webhooks'."""
+        bodies = [body for body, _ in self.delays] + [message["body"] for _, message in self.delayed]
+        return not all(isinstance(Message.parse(body), WatchMessage | DeliverMessage) for body in bodies)
 
     def _due(self, message: dict[str, Any]) -> int:
         for sent in self.delays:
@@ -346,6 +399,12 @@ class World:
         self._acknowledge([m for m in self.messages if m in records and m["messageId"] not in left])
         return [record for record in records if record["messageId"] in left]
 
+    def deliver_webhooks(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The same of the webhooks' function."""
+        left = set(self.webhooks.run_jobs(records, lambda: self.seconds_left))
+        self._acknowledge([m for m in self.messages if m in records and m["messageId"] not in left])
+        return [record for record in records if record["messageId"] in left]
+
     def _acknowledge(self, records: list[dict[str, Any]]) -> None:
         for record in records:
             self.messages.remove(record)
@@ -353,13 +412,30 @@ class World:
                 QueueUrl=self.names[record["queue"]], ReceiptHandle=record["receiptHandle"]
             )
 
+    def run_webhooks(self) -> list[dict[str, Any]]:
+        """Watch and tell once, until nothing is due; returns what is left."""
+        while fresh := self.receive_webhooks():
+            for at in range(0, len(fresh), 10):
+                self.deliver_webhooks(fresh[at : at + 10])
+        left = [message for message in self.messages if message["queue"] == "WEBHOOK_QUEUE_URL"]
+        return self.deliver_webhooks(left) if left else []
+
+    def run_webhooks_until(self, ms: int) -> None:
+        """Watch and tell, each message when it is due, until so much time has passed."""
+        until = self.now + ms
+        self.run_webhooks()
+        while due := [at for at, message in self.delayed if message["queue"] == "WEBHOOK_QUEUE_URL" and at <= until]:
+            self.now = max(self.now, min(due))
+            self.run_webhooks()
+        self.now = until
+
     def run(self) -> list[dict[str, Any]]:
         """Deliver what there is once, in batches of ten; returns what is left."""
         self.receive()
-        waiting = list(self.messages)
+        waiting = [message for message in self.messages if message["queue"] != "WEBHOOK_QUEUE_URL"]
         for at in range(0, len(waiting), 10):
             self.deliver(waiting[at : at + 10])
-        return self.messages
+        return [message for message in self.messages if message["queue"] != "WEBHOOK_QUEUE_URL"]
 
     def run_until_done(self, rounds: int = 50) -> None:
         """Deliver, and let a lease's time go by, until no message is left."""
@@ -381,6 +457,7 @@ class World:
         for upload in self.uploads():
             self.clients["s3"].abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         self.receive()
+        self.receive_webhooks()
         self.receive_dead_letters()
         self.messages += [message for _, message in self.delayed]
         self._acknowledge(list(self.messages))
@@ -390,7 +467,9 @@ class World:
         self.site.requests.clear()
         self.site.sent.clear()
         self.site.answers.clear()
-        self.site.during = self.meanwhile = None
+        self.receiver.told.clear()
+        self.receiver.answers.clear()
+        self.site.during = self.meanwhile = self.receiver.during = None
         self.now, self.ids, self.seconds_left = START, 0, 1000.0
 
     # What is stored

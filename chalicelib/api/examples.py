@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from chalicelib.api.bodies import BatchRequest, BatchURL, JobRequest, WebhookRequest
 from chalicelib.api.types import (
     BatchAccepted,
     BatchLinks,
     BatchList,
-    BatchRequest,
     BatchSummary,
     BatchView,
     Counts,
@@ -18,14 +18,16 @@ from chalicelib.api.types import (
     Health,
     JobLinks,
     JobList,
-    JobRequest,
     JobView,
     LinkedJobView,
     LinkedResultView,
     QuotaView,
     Rejected,
     ResultView,
+    SecretView,
     UsageView,
+    WebhookStatus,
+    WebhookView,
 )
 from chalicelib.jobs.access import Span
 from chalicelib.jobs.entities import ErrorType, Status
@@ -34,6 +36,7 @@ _BATCH = "423dad4e84c146830615e07874201b1d"
 _JOB = "6f1ed002ab5595859014ebf0951522d9"
 _SUBMITTED = "2026-11-24T10:09:02.316Z"
 _FINISHED = "2026-11-24T10:09:02.514Z"
+_SIGNS = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 _EXPIRES = "2026-12-01T10:09:02.316Z"
 
 _RESULT = ResultView(
@@ -98,18 +101,25 @@ _LINKED = LinkedResultView(
     link="https://bucket.s3.eu-central-1.amazonaws.com/results/8f0c.../1?X-Amz-Expires=60&X-Amz-Signature=...",
     link_expires_at="2026-11-24T10:10:02.514Z",
 )
+_WAITING = WebhookView(
+    url="https://example.org/told", status=WebhookStatus.WAITING, tries=0, last_status=None, next_try_at=None
+)
+_DELIVERED = msgspec.structs.replace(_WAITING, status=WebhookStatus.DELIVERED, tries=1, last_status=200)
 _LINKS = BatchLinks(self=f"/batches/{_BATCH}")
 
 _ALL: list[msgspec.Struct] = [
-    JobRequest(url="https://example.com/hello.txt"),
+    JobRequest(url="https://example.com/hello.txt", webhook="https://example.org/told"),
     BatchRequest(
         urls=[
             "https://example.com/hello.txt",
             "ftp://example.com/file",
-            JobRequest(url="https://example.com/shoes", headers={"Accept-Language": "de"}, reference="shoes, German"),
-        ]
+            BatchURL(url="https://example.com/shoes", headers={"Accept-Language": "de"}, reference="shoes, German"),
+        ],
+        webhook=WebhookRequest(url="https://example.org/told", each=True),
     ),
-    _DONE,
+    msgspec.structs.replace(_DONE, webhook=_DELIVERED),
+    _DELIVERED,
+    SecretView(secret=_SIGNS, old_secret_until=_EXPIRES),
     LinkedJobView(**{**msgspec.structs.asdict(_DONE), "result": _LINKED}),
     BatchAccepted(
         id=_BATCH,
@@ -121,6 +131,7 @@ _ALL: list[msgspec.Struct] = [
             Rejected(index=1, url="ftp://example.com/file", detail="the scheme must be http or https, not ftp"),
         ],
         links=_LINKS,
+        webhook=_WAITING,
     ),
     BatchView(
         id=_BATCH,
@@ -133,6 +144,7 @@ _ALL: list[msgspec.Struct] = [
         jobs=[_DONE, _FAILED],
         next=None,
         links=_LINKS,
+        webhook=_DELIVERED,
     ),
     BatchList(
         batches=[BatchSummary(id=_BATCH, submitted_at=_SUBMITTED, expires_at=_EXPIRES, submitted=2, links=_LINKS)],

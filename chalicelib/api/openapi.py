@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from chalicelib.api import parameters, problems
+from chalicelib.api.bodies import BatchRequest, JobRequest
 from chalicelib.api.examples import EXAMPLES
 from chalicelib.api.parameters import AnswerHeader
 from chalicelib.api.problems import CONTENT_TYPE, TYPE_BASE, Kind
 from chalicelib.api.route import JSON, GoodAnswer, Route
-from chalicelib.api.types import BatchRequest, JobRequest, Problem
+from chalicelib.api.types import Problem
 
 Schema = dict[str, Any]
 

@@ -248,8 +248,22 @@ const waitersOf = (
   count,
 ) => (count ? `; ${number(count)} ${count === 1 ? "waits for its" : "wait for their"} host` : "");
 
+/** How far the telling of a batch's webhook is; "" where it has none. */
+function tellingOf(webhook) {
+  if (!webhook) return "";
+  const { status, tries } = webhook;
+  const said = {
+    waiting: "its webhook is told at the end",
+    pending: `its webhook is being told${tries ? ` (${many(tries, "try", "tries")} so far)` : ""}`,
+    delivered: "its webhook was told",
+    failed: "its webhook could not be told",
+    ended: "its webhook wants no more",
+  };
+  return `; ${said[status] ?? `its webhook is ${status}`}`;
+}
+
 /** How far a batch is: what is shown, and the quarter that it has reached, for what is heard. The end is a fifth one. */
-export function progressOf({ counts, total, finished, waiting_for_host: waiting }) {
+export function progressOf({ counts, total, finished, waiting_for_host: waiting, webhook }) {
   const done = counts.succeeded + counts.failed;
   const outcome = ["succeeded", "failed"].filter((status) => counts[status]).map((status) =>
     `${number(counts[status])} ${status}`
@@ -258,7 +272,7 @@ export function progressOf({ counts, total, finished, waiting_for_host: waiting 
   const text = `${number(done)} of ${number(total)} finished${said && `: ${said}`}${waitersOf(waiting)}`;
   return {
     done,
-    text,
+    text: text + tellingOf(webhook),
     title: finished ? "Fetch Queue" : `${done}/${total} · Fetch Queue`,
     quarter: finished ? 5 : Math.floor((4 * done) / Math.max(total, 1)),
     heard: finished ? `The batch is finished: ${said || "no job is left"}.` : text,

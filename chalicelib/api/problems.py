@@ -33,6 +33,7 @@ DELETED = Kind("deleted", 409, "What was submitted with this key is gone")
 NOT_FINISHED = Kind("job-not-finished", 409, "The job is not finished")
 NOTHING_FAILED = Kind("nothing-failed", 409, "There is nothing to retry")
 JOB_FAILED = Kind("job-failed", 409, "The job failed")
+NOTHING_TO_SEND = Kind("nothing-to-send", 409, "There is no event to be sent")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The Content-Type is not JSON")
 MISDIRECTED = Kind("misdirected-request", 421, "The request was meant for another host")
@@ -53,6 +54,7 @@ KINDS = (
     NOT_FINISHED,
     JOB_FAILED,
     NOTHING_FAILED,
+    NOTHING_TO_SEND,
     TOO_LARGE,
     UNSUPPORTED_TYPE,
     MISDIRECTED,

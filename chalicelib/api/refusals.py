@@ -49,11 +49,10 @@ def problem_of(error: FetchQueueError) -> ProblemError:
             detail = "The first request with this Idempotency-Key is still being stored."
             detail += f" Send the same request again in {seconds} s."
             return ProblemError(problems.IN_PROGRESS, detail, headers=parameters.RETRY_AFTER.of(seconds))
+        case errors.NothingToSend():
+            return _nothing_to_send(error)
         case errors.Unauthorized():
-            detail = "Send a valid access token: Authorization: Bearer fq_..."
-            detail += " Whoever runs this service can give you one."
-            realm = parameters.WWW_AUTHENTICATE.of('Bearer realm="fetch-queue"')
-            return ProblemError(problems.UNAUTHORIZED, detail, headers=realm)
+            return _unauthorized()
         case errors.QuotaExceeded():
             return _quota_exceeded(error)
     raise error
@@ -76,6 +75,20 @@ def _nothing_failed(error: errors.NothingFailed) -> ProblemError:
     return ProblemError(
         problems.NOTHING_FAILED, f"No job of the batch has failed{how}{so_far}, so there is nothing to submit again."
     )
+
+
+def _nothing_to_send(error: errors.NothingToSend) -> ProblemError:
+    detail = f"The {error.what} was submitted without a webhook. Read how it stands instead."
+    if error.has_webhook:
+        detail = f"The {error.what} is not finished, or that was not noticed yet: then its event is sent by itself."
+    return ProblemError(problems.NOTHING_TO_SEND, detail)
+
+
+def _unauthorized() -> ProblemError:
+    detail = "Send a valid access token: Authorization: Bearer fq_..."
+    detail += " Whoever runs this service can give you one."
+    realm = parameters.WWW_AUTHENTICATE.of('Bearer realm="fetch-queue"')
+    return ProblemError(problems.UNAUTHORIZED, detail, headers=realm)
 
 
 def _quota_exceeded(error: errors.QuotaExceeded) -> ProblemError:

@@ -21,13 +21,17 @@ from chalicelib.api.types import (
     QuotaView,
     Rejected,
     ResultView,
+    SecretView,
     UsageView,
+    WebhookStatus,
+    WebhookView,
 )
 from chalicelib.jobs import access
 from chalicelib.jobs.access import Quota
 from chalicelib.jobs.entities import Batch, Result, Status
 from chalicelib.service.read import BatchPage, Shown
 from chalicelib.service.storing import AcceptedBatch
+from chalicelib.service.webhooks import Secret, Telling
 
 
 def timestamp(ms: int) -> str:
@@ -50,7 +54,7 @@ class Renderer:
         """Where a batch is."""
         return f"{self.prefix}/batches/{batch_id}"
 
-    def job(self, shown: Shown, *, names: bool = True) -> JobView:
+    def job(self, shown: Shown, *, names: bool = True, webhook: Telling | None = None) -> JobView:
         """A job, with the `names` of its headers."""
         job, fetch = shown.job, shown.fetch
         href = f"{self.job_path(job.id)}/result"
@@ -75,6 +79,7 @@ class Renderer:
             ),
             reference=job.reference,
             header_names=job.header_names.split(",") if names and job.header_names else [],
+            webhook=None if webhook is None else self.webhook(webhook),
         )
 
     def linked(self, shown: Shown, link: str | None, until: int) -> LinkedJobView:
@@ -97,9 +102,10 @@ class Renderer:
             rejected=[Rejected(index=each.index, url=each.url, detail=each.detail) for each in accepted.rejected],
             links=self._links(batch),
             retry_of=batch.retry_of,
+            webhook=None if accepted.webhook is None else self.webhook(accepted.webhook),
         )
 
-    def page(self, page: BatchPage, status: Status | None) -> BatchView:
+    def page(self, page: BatchPage, status: Status | None, webhook: Telling | None) -> BatchView:
         """A page of a batch."""
         batch = page.batch
         chosen = "" if status is None else f"&status={status}"
@@ -117,6 +123,7 @@ class Renderer:
             links=self._links(batch),
             retry_of=batch.retry_of,
             retried_by=batch.retried_by,
+            webhook=None if webhook is None else self.webhook(webhook),
         )
 
     def summary(self, batch: Batch) -> BatchSummary:
@@ -152,6 +159,25 @@ class Renderer:
             retry_of=None if batch.retry_of is None else self.batch_path(batch.retry_of),
             retried_by=None if batch.retried_by is None else self.batch_path(batch.retried_by),
         )
+
+    def webhook(self, telling: Telling) -> WebhookView:
+        """How far the telling of an event is."""
+        event = telling.event
+        if event is None:
+            status = WebhookStatus.WAITING
+            return WebhookView(url=telling.url, status=status, tries=0, last_status=None, next_try_at=None)
+        return WebhookView(
+            url=telling.url,
+            status=WebhookStatus(event.state),
+            tries=event.tries,
+            last_status=event.last_status,
+            next_try_at=None if event.next_try_at is None else timestamp(event.next_try_at),
+        )
+
+    def secret(self, secret: Secret) -> SecretView:
+        """A tenant's secret."""
+        until = None if secret.old_until is None else timestamp(secret.old_until)
+        return SecretView(secret=secret.text, old_secret_until=until)
 
     def _result(self, result: Result, href: str) -> ResultView:
         return ResultView(

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from chalicelib.api import problems
+from chalicelib.api.bodies import BatchRequest, BatchURL, JobRequest, WebhookRequest
 from chalicelib.api.problems import ProblemError
-from chalicelib.api.types import BatchRequest, FieldError, JobRequest
+from chalicelib.api.types import FieldError
 from chalicelib.jobs import ids
 from chalicelib.jobs.entities import ErrorType, Status
 from chalicelib.service.lists import LONGEST_LIST
@@ -60,8 +61,8 @@ def body(raw: bytes, content_type: str | None, kind: type[T]) -> T:
 
 
 def no_body(raw: bytes) -> None:
-    """Raises ProblemError for a body where none is read: what it says would be ignored in silence."""
-    if raw:
+    """Raises ProblemError for a body where none is read, but `{}`: what it says would be ignored in silence."""
+    if raw.strip() not in (b"", b"{}"):
         raise ProblemError(problems.INVALID, "Send no body here; what may be chosen is in the query.")
 
 
@@ -73,7 +74,7 @@ def _convert(value: Any, kind: type[T]) -> T:
     errors = [
         FieldError(
             pointer=pointer([name]),
-            detail=f"Unknown member; {_WRONG_ROUTE.get(name, 'allowed here: ' + ', '.join(known))}.",
+            detail=f"Unknown member; {_WRONG_ROUTE.get(name, _allowed(known)) if known else 'send {}'}.",
         )
         for name in [name for name in value if name not in known][:MOST_UNKNOWN]
     ] + [
@@ -89,6 +90,10 @@ def _convert(value: Any, kind: type[T]) -> T:
         raise _invalid(error, value, kind) from error
 
 
+def _allowed(names: Sequence[str]) -> str:
+    return f"allowed here: {', '.join(names)}"
+
+
 def _invalid(error: msgspec.ValidationError, value: dict[str, Any], kind: type[T]) -> ProblemError:
     text = str(error)
     match = _PATH.search(text)
@@ -102,8 +107,9 @@ def _invalid(error: msgspec.ValidationError, value: dict[str, Any], kind: type[T
             else f"A batch has at least one URL; send {_example(kind)}."
         )
     elif unknown := _UNKNOWN.match(text):
+        inner = WebhookRequest if steps[:1] == ["webhook"] else BatchURL
         steps.append(unknown[1])
-        detail = f"Unknown member; allowed here: {', '.join(JobRequest.__struct_fields__)}."
+        detail = f"Unknown member; allowed here: {', '.join(inner.__struct_fields__)}."
     return problems.at(pointer(steps), re.sub(r"`([\w |]+)`", _in_words, detail))
 
 

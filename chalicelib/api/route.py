@@ -81,3 +81,12 @@ class Route:
     body: type[msgspec.Struct] | None = None
     answers: Mapping[int, GoodAnswer] = field(default_factory=dict)
     problems: Sequence[Kind] = ()  # its own; `openapi` adds those that every route has
+
+
+def json_answer(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer with one of our types as its body."""
+    return Response(
+        body=msgspec.json.encode(body).decode() + "\n",
+        status_code=status,
+        headers={"Content-Type": JSON, "Cache-Control": "no-store", **(headers or {})},
+    )

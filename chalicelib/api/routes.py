@@ -5,20 +5,10 @@ from __future__ import annotations
 import msgspec
 from chalice.app import Response
 
-from chalicelib.api import parameters, problems, views
+from chalicelib.api import parameters, problems, views, webhook_routes
+from chalicelib.api.bodies import BatchRequest, JobRequest
 from chalicelib.api.route import JSON, Call, GoodAnswer, Route
-from chalicelib.api.types import (
-    BatchAccepted,
-    BatchList,
-    BatchRequest,
-    BatchView,
-    Health,
-    JobList,
-    JobRequest,
-    JobView,
-    LinkedJobView,
-    UsageView,
-)
+from chalicelib.api.types import BatchAccepted, BatchList, BatchView, Health, JobList, JobView, LinkedJobView, UsageView
 
 QUOTA = (parameters.RATE_LIMIT_POLICY, parameters.RATE_LIMIT)
 WITH_KEY = (problems.INVALID_KEY, problems.DELETED, problems.KEY_REUSED, problems.QUOTA_EXCEEDED)
@@ -150,6 +140,7 @@ ROUTES = (
         view=views.get_usage,
         answers={200: GoodAnswer(says="Your quotas.", body=UsageView, headers=QUOTA)},
     ),
+    *webhook_routes.ROUTES,
     Route(
         method="GET",
         path="/health",

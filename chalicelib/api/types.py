@@ -1,19 +1,18 @@
-"""The types of requests and answers over HTTP. They parse, validate and render."""
+"""The types of answers over HTTP: what they have, and how they are rendered."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
+from chalicelib.api.bodies import Reference, Url
 from chalicelib.jobs.access import Span
 from chalicelib.jobs.entities import ErrorType, FetchError, Status
-from chalicelib.jobs.submitted import LONGEST_REFERENCE, LONGEST_VALUE, MOST_HEADERS, NAME, REFERENCE, VALUE
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC
 
-# `jobs.urls` decides what is accepted; this is for readers of the OpenAPI document.
-Url = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"})]
 # A URL as it was given, in `url`, is any text.
 Path = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri-reference"})]  # of this API
 
@@ -25,41 +24,31 @@ Excerpt = Annotated[
 ]
 
 
-# `jobs.submitted` decides what is accepted; this is for readers, as above.
-HeaderName = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{NAME}$"})]
-HeaderValue = Annotated[
-    str, msgspec.Meta(extra_json_schema={"pattern": f"^{VALUE}$", "maxLength": LONGEST_VALUE, "writeOnly": True})
-]
-Headers = Annotated[
-    dict[HeaderName, HeaderValue],
-    msgspec.Meta(
-        extra_json_schema={"maxProperties": MOST_HEADERS},
-        description="Sent to the URL's own scheme, host and port, and to no other. Values are never shown again.",
-    ),
-]
-Reference = Annotated[
-    str,
-    msgspec.Meta(
-        extra_json_schema={"minLength": 1, "maxLength": LONGEST_REFERENCE, "pattern": f"^{REFERENCE}$"},
-        description="What you call the URL: it is shown with the job, and means nothing to the service.",
-    ),
-]
+class WebhookStatus(StrEnum):
+    """Where the telling of an event stands."""
+
+    WAITING = "waiting"  # there is no event yet: not all is finished, or it was not noticed yet
+    PENDING = "pending"  # to be tried, or tried again
+    DELIVERED = "delivered"  # the receiver has answered 2xx
+    FAILED = "failed"  # no try brought a 2xx, and none will follow
+    ENDED = "ended"  # the receiver has answered 410
 
 
-class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The body of `POST /jobs`, and a URL of a batch that has headers or a reference of its own."""
+class WebhookView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is told of the end of a job or a batch, and how far that is."""
 
-    url: Url
-    headers: Headers | None = None
-    reference: Reference | None = None
+    url: str
+    status: WebhookStatus
+    tries: int
+    last_status: int | None  # HTTP status of the last try's answer; null if there was none
+    next_try_at: Timestamp | None
 
 
-class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The body of `POST /batches`."""
+class SecretView(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret that signs your events."""
 
-    urls: Annotated[list[Url | JobRequest], msgspec.Meta(min_length=1, max_length=1000)]
-    headers: Headers | None = None  # of all URLs, unless one has the same header itself
-    reference: Reference | None = None  # of all URLs that have none
+    secret: str
+    old_secret_until: Timestamp | None  # until then the secret before it signs too
 
 
 class ResultView(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +112,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     links: JobLinks
     reference: Reference | None = None  # as it was given
     header_names: list[str] = []  # of the headers that were given; their values are not shown
+    webhook: WebhookView | None = None  # not in lists of jobs
 
 
 class LinkedJobView(JobView, frozen=True, kw_only=True):
@@ -158,6 +148,7 @@ class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     rejected: list[Rejected]
     links: BatchLinks
     retry_of: str | None = None  # the batch whose failed jobs these were
+    webhook: WebhookView | None = None
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +175,7 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     links: BatchLinks
     retry_of: str | None = None  # the batch whose failed jobs these were
     retried_by: str | None = None  # the retry of it that was accepted last
+    webhook: WebhookView | None = None
 
 
 class BatchSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,17 +8,12 @@ import msgspec
 from chalice.app import Response
 
 from chalicelib.api import page, parameters, requests, result, submitted
+from chalicelib.api.bodies import BatchRequest, JobRequest
 from chalicelib.api.headers import rate_limit
 from chalicelib.api.polls import batch_poll, first_batch_poll, job_poll
-from chalicelib.api.route import JSON, Call
-from chalicelib.api.types import (
-    BatchList,
-    BatchRequest,
-    Health,
-    JobList,
-    JobRequest,
-)
-from chalicelib.service import delete, gate, lists, read, results, retry, submit, submit_batch
+from chalicelib.api.route import Call, json_answer
+from chalicelib.api.types import BatchList, Health, JobList
+from chalicelib.service import delete, gate, lists, read, results, retry, submit, submit_batch, webhooks
 from chalicelib.service.storing import AcceptedBatch
 
 PAGE_POLICY = "Content-Security-Policy"
@@ -29,17 +24,19 @@ def create_jobs(call: Call) -> Response:
     """`POST /jobs`: submit one URL."""
     body = requests.body(call.raw_body(), call.content_type(), JobRequest)
     key = call.get(parameters.IDEMPOTENCY_KEY)
-    accepted = submit.submit_job(call.service, call.access, submitted.one(body), key)
+    webhook = submitted.webhook(body, call.service.addresses)
+    accepted = submit.submit_job(call.service, call.access, submitted.one(body), key, webhook)
     location = call.render.job_path(accepted.job.job.id)
     answer_headers = parameters.LOCATION.of(location) | _job_poll(call, accepted.job) | rate_limit(accepted.quota)
-    return _json(202, call.render.job(accepted.job), answer_headers)
+    return json_answer(202, call.render.job(accepted.job, webhook=accepted.webhook), answer_headers)
 
 
 def create_batch(call: Call) -> Response:
     """`POST /batches`: submit several URLs."""
     body = requests.body(call.raw_body(), call.content_type(), BatchRequest)
     key = call.get(parameters.IDEMPOTENCY_KEY)
-    return _accepted(call, submit_batch.submit_batch(call.service, call.access, submitted.several(body), key))
+    webhook = submitted.webhook(body, call.service.addresses)
+    return _accepted(call, submit_batch.submit_batch(call.service, call.access, submitted.several(body), key, webhook))
 
 
 def get_job(call: Call, job_id: str) -> Response:
@@ -50,7 +47,8 @@ def get_job(call: Call, job_id: str) -> Response:
     answer_headers = _job_poll(call, shown)
     if asked is None and seconds:
         answer_headers |= parameters.PREFERENCE_APPLIED.of(f"wait={seconds}")
-    return _json(200, call.render.job(shown), answer_headers)
+    telling = webhooks.telling_of_job(call.service, shown.job)
+    return json_answer(200, call.render.job(shown, webhook=telling), answer_headers)
 
 
 def get_result(call: Call, job_id: str) -> Response:
@@ -95,7 +93,8 @@ def get_batch(call: Call, batch_id: str) -> Response:
     found = read.read_page(call.service, call.tenant, batch_id, cursor=cursor, status=status)
     seconds = batch_poll(call.service.clock(), found.batch.submitted_at, found.quiet_until)
     later = {} if found.finished else parameters.RETRY_AFTER.of(seconds)
-    return _json(200, call.render.page(found, status), later)
+    telling = webhooks.telling_of_batch(call.service, found.batch)
+    return json_answer(200, call.render.page(found, status, telling), later)
 
 
 def retry_batch(call: Call, batch_id: str) -> Response:
@@ -111,7 +110,7 @@ def get_batches(call: Call) -> Response:
     page = lists.read_batches(call.service, call.tenant, call.get(parameters.LIST_CURSOR), limit)
     following = _following(call, "/batches", page.next, limit)
     listed = BatchList(batches=[call.render.summary(batch) for batch in page.entries], next=following)
-    return _json(200, listed, _next_page(following))
+    return json_answer(200, listed, _next_page(following))
 
 
 def get_jobs(call: Call) -> Response:
@@ -120,13 +119,13 @@ def get_jobs(call: Call) -> Response:
     page = lists.read_jobs(call.service, call.tenant, call.get(parameters.LIST_CURSOR), limit)
     following = _following(call, "/jobs", page.next, limit)
     listed = JobList(jobs=[call.render.job(shown) for shown in page.entries], next=following)
-    return _json(200, listed, _next_page(following))
+    return json_answer(200, listed, _next_page(following))
 
 
 def get_usage(call: Call) -> Response:
     """`GET /usage`: how many URLs you may still submit."""
     quota = gate.usage(call.service.access_table, call.access, call.service.clock())
-    return _json(200, call.render.usage(quota), rate_limit(quota) if quota.limits else {})
+    return json_answer(200, call.render.usage(quota), rate_limit(quota) if quota.limits else {})
 
 
 def get_batch_results(call: Call, batch_id: str) -> Response:
@@ -151,7 +150,7 @@ def delete_batch(call: Call, batch_id: str) -> Response:
 
 def get_health(_: Call) -> Response:
     """`GET /health`: the API answers."""
-    return _json(200, Health(status="ok"))
+    return json_answer(200, Health(status="ok"))
 
 
 def get_page(call: Call) -> Response:
@@ -170,20 +169,12 @@ def text(status: int, body: str, answer_headers: Mapping[str, str]) -> Response:
     return Response(body=body, status_code=status, headers={**answer_headers})
 
 
-def _json(status: int, body: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(
-        body=msgspec.json.encode(body).decode() + "\n",
-        status_code=status,
-        headers={"Content-Type": JSON, "Cache-Control": "no-store", **(headers or {})},
-    )
-
-
 def _accepted(call: Call, accepted: AcceptedBatch) -> Response:
     location = call.render.batch_path(accepted.batch.id)
     unfinished = sum(not shown.finished for shown in accepted.jobs)
     first = parameters.RETRY_AFTER.of(first_batch_poll(unfinished)) if unfinished else {}
     answer_headers = parameters.LOCATION.of(location) | first | rate_limit(accepted.quota)
-    return _json(202, call.render.accepted(accepted), answer_headers)
+    return json_answer(202, call.render.accepted(accepted), answer_headers)
 
 
 def _following(call: Call, path: str, cursor: str | None, limit: int) -> str | None:

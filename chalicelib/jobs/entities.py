@@ -81,10 +81,17 @@ class Job:
     reference: str | None = None  # what the client calls it
     header_names: str | None = None  # of the headers that were given, separated by commas
     request_headers: RequestHeaders = NO_HEADERS  # until it is linked
+    webhook: str | None = None  # the URL that is told when it is finished
+    watched: bool = False  # its batch's webhook is told so
 
     def linked(self, fetch_id: str) -> Job:
         """The job once it shares a fetch, which has the headers, or has had them."""
         return replace(self, fetch_id=fetch_id, request_headers=NO_HEADERS)
+
+    @property
+    def has_event(self) -> bool:
+        """True if somebody is told when it is finished."""
+        return self.webhook is not None or self.watched
 
     @property
     def header_count(self) -> int:
@@ -187,6 +194,8 @@ class Batch:
     retry_of: str | None = None  # the batch whose failed jobs it submits again
     chosen: str | None = None  # which of them: a bit for each number, in hexadecimal
     retried_by: str | None = None  # the batch that retries it, of several the one that was accepted last
+    webhook: str | None = None  # the URL that is told when all jobs are finished
+    each: bool = False  # it is told of each job too
 
     def job_ids(self) -> list[str]:
         """The ids of its jobs, in the order given."""

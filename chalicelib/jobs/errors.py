@@ -14,6 +14,7 @@
     │   ├── KeyGone          what the idempotency key stands for was deleted, or has expired
     │   ├── KeyReused        the idempotency key stands for something else
     │   ├── InProgress       the first request with the idempotency key is still being stored
+    │   ├── NothingToSend    no webhook is told of it, or it is not finished yet
     │   ├── Unauthorized     no valid access token
     │   └── QuotaExceeded    more URLs than the tenant may submit
     ├── ProblemError         api.problems: ends a request with a problem

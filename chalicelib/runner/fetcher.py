@@ -6,7 +6,6 @@ Knows nothing about jobs, tables or queues: a URL and a sink go in, what was fet
 from __future__ import annotations
 
 import logging
-import re
 import socket
 import ssl
 import time
@@ -17,7 +16,6 @@ from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
 
-import certifi
 import requests
 from urllib3.exceptions import HTTPError
 
@@ -27,12 +25,10 @@ from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import InvalidURL
 from chalicelib.runner import body, excerpt, failures, headers
-from chalicelib.runner.connection import Guard, GuardedAdapter, GuardedSession
 from chalicelib.runner.deadline import Deadline, Exchange
-from chalicelib.runner.diagnosis import diagnosed
 from chalicelib.runner.failures import Stopped
-from chalicelib.runner.lookup import Lookup
 from chalicelib.runner.outcome import Failure, Fetched, Sink
+from chalicelib.runner.sending import Sender
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SMALL_PIECE = (
@@ -74,12 +70,17 @@ class Fetcher:
     ) -> None:
         self._limits = limits
         self._policy = policy
-        self._log = log
         self._now = now
         self._wall = wall
-        self._guard = Guard(policy=policy, lookup=Lookup(getaddrinfo), connect_seconds=limits.connect_seconds, now=now)
-        trusted = tls or ssl.create_default_context(cafile=certifi.where())
-        self._session = GuardedSession(GuardedAdapter(self._guard, trusted))
+        self._sender = Sender(
+            policy=policy,
+            connect_seconds=limits.connect_seconds,
+            total_seconds=limits.total_seconds,
+            getaddrinfo=getaddrinfo,
+            log=log,
+            now=now,
+            tls=tls,
+        )
         self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
     def fetch(self, url: str, sink: Sink, request_headers: RequestHeaders = NO_HEADERS) -> Fetched | Failure:
@@ -102,7 +103,7 @@ class Fetcher:
 
     def close(self) -> None:
         """Close the kept-alive connections."""
-        self._session.close()
+        self._sender.close()
 
     def _follow(
         self, url: str, request_headers: RequestHeaders, deadline: Deadline, answers: ExitStack
@@ -128,38 +129,29 @@ class Fetcher:
         try:
             return Target.of(url, self._policy, longest=LONGEST_HOP)
         except InvalidURL as error:
-            self._log_hop(url, None, "refused", "invalid URL")
+            self._sender.log_hop(url, None, "refused", "invalid URL")
             failure = failures.blocked_redirect() if redirected else failures.blocked_url(str(error))
             raise Stopped(failure) from error
 
     def _exchange(self, target: Target, deadline: Deadline, *, redirected: bool) -> requests.Response:
         """Send one request and read the head of its answer."""
         host = failures.REDIRECT_HOST if redirected else failures.SUBMITTED_HOST
+        request = self._request(target)
         exchange = Exchange(deadline, host)
         try:
-            try:
-                return self._send(target, exchange)
-            except Stopped as stopped:
-                if not exchange.reused or exchange.received or stopped.failure != failures.cut(answered=False):
-                    raise
-            # The site closed a kept-alive connection while we sent. A GET may then be repeated (RFC 9110, 9.2.2), once.
-            exchange = Exchange(deadline, host, fresh=True)
-            return self._send(target, exchange)
-        finally:
-            verdict = "refused" if exchange.reason else "allowed" if exchange.address else "unresolved"
-            self._log_hop(target.url, exchange.address, verdict, exchange.reason)
+            return self._sender.send(request, exchange)
+        except Stopped as stopped:
+            if not exchange.reused or exchange.received or stopped.failure != failures.cut(answered=False):
+                raise
+        # The site closed a kept-alive connection while we sent. A GET may then be repeated (RFC 9110, 9.2.2), once.
+        return self._sender.send(request, Exchange(deadline, host, fresh=True))
 
-    def _send(self, target: Target, exchange: Exchange) -> requests.Response:
-        self._guard.exchange = exchange
+    def _request(self, target: Target) -> requests.PreparedRequest:
         request = requests.PreparedRequest()
         request.method, request.url = target.method, target.url  # set as it is: what is compared is what is sent
         request.prepare_headers(self._headers)
         request.headers.update(target.headers)
-        timeout = (self._limits.connect_seconds, self._limits.total_seconds)  # the exchange's own limits are shorter
-        try:
-            return self._session.send(request, stream=True, allow_redirects=False, timeout=timeout)
-        except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
-            raise Stopped(self._diagnosed(error, exchange)) from error
+        return request
 
     def _take(self, answer: requests.Response, final_url: str, sink: Sink) -> Fetched:
         """Put the body into the sink."""
@@ -202,7 +194,7 @@ class Fetcher:
 
     def _excerpt(self, answer: requests.Response) -> str | None:
         """The beginning of a refusal's text, as far as it came in time."""
-        exchange = self._guard.exchange
+        exchange = self._sender.exchange
         exchange.deadline = replace(exchange.deadline, at=min(exchange.deadline.at, self._now() + excerpt.SECONDS))
         content_type = headers.content_type_of(answer.raw.headers.getlist("Content-Type"))
         data, whole = bytearray(), False
@@ -220,7 +212,7 @@ class Fetcher:
 
     def _pieces(self, answer: requests.Response, codings: list[str], piece: int = body.PIECE) -> Iterator[bytes]:
         """The decoded body. A generator, so that what the sink raises never passes through here."""
-        exchange = self._guard.exchange
+        exchange = self._sender.exchange
         try:
             sent = answer.raw.stream(piece, decode_content=False)
             yield from body.decoded(sent, codings, exchange.deadline.seconds_left)
@@ -231,7 +223,7 @@ class Fetcher:
         except body.CutShort as error:
             raise Stopped(failures.cut(answered=True)) from error
         except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
-            raise Stopped(self._diagnosed(error, exchange)) from error
+            raise Stopped(self._sender.diagnosed(error, exchange)) from error
 
     @staticmethod
     def _reference(answer: requests.Response) -> str | None:
@@ -241,20 +233,3 @@ class Fetcher:
             return headers.location_of(answer.raw.headers.getlist("Location"))
         except ValueError as error:
             raise Stopped(failures.invalid_redirect()) from error
-
-    def _diagnosed(self, error: BaseException, exchange: Exchange) -> Failure:
-        return diagnosed(
-            error,
-            host=exchange.host,
-            seconds=self._limits.total_seconds,
-            answered=exchange.received > 0,
-        )
-
-    def _log_hop(self, url: str, address: str | None, verdict: str, reason: str | None) -> None:
-        hop = {"url": _without_credentials(url), "address": address, "verdict": verdict, "reason": reason}
-        self._log.log(logging.DEBUG if verdict == "allowed" else logging.INFO, "hop", extra=hop)
-
-
-def _without_credentials(url: str) -> str:
-    """What may be logged: no user name, no password, and no query, which may contain a signature or a token."""
-    return re.sub(r"(?<=//)[^/]*@|[?#].*", "", url, flags=re.DOTALL)

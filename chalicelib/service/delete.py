@@ -27,7 +27,10 @@ def delete_batch(service: Service, tenant: str, batch_id: str) -> None:
     """Delete every job of a batch, then the batch. After a crash the same request again finishes the deletion."""
     batch = read_batch(service, tenant, batch_id)
     delete_jobs(service, tenant, batch.job_ids())
+    told = [batch.id] if batch.webhook is not None else []
+    service.events.remove(told)
     service.table.delete_batch(batch)
+    service.events.remove(told)
 
 
 def delete_jobs(service: Service, tenant: str, job_ids: Sequence[str]) -> set[str]:
@@ -100,6 +103,8 @@ class _Deletion:
 
     def _depart(self, leaving: Sequence[leave.Depart]) -> list[str]:
         """Let the jobs leave; returns the ids of those that are still there."""
+        told = [decision.job.id for decision in leaving if decision.job.has_event]
+        self.service.events.remove(told)  # before, for a death after; and after, for who makes one meanwhile
         for batch_id in {decision.job.batch_id for decision in leaving if decision.job.batch_id} - self.thawed:
             self.service.table.thaw_batch(batch_id)  # first: else a death would leave it with counts that are wrong
             self.thawed.add(batch_id)
@@ -108,6 +113,7 @@ class _Deletion:
         self.alone = self.alone or len(departed) < len(leaving_together)
         gone = {job.id for each in departed for job in each.jobs}
         self.deleted |= gone
+        self.service.events.remove([job_id for job_id in told if job_id in gone])
         self.unfinished += [mark for each in departed for mark in each.marks]
         return [decision.job.id for decision in leaving if decision.job.id not in gone]
 

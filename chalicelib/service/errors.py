@@ -80,6 +80,15 @@ class InProgress(Refused):
         self.seconds = seconds
 
 
+class NothingToSend(Refused):
+    """Of this job or batch no webhook is told, or it is not finished yet."""
+
+    def __init__(self, what: str, *, has_webhook: bool) -> None:
+        super().__init__(f"nothing of the {what} can be sent")
+        self.what = what
+        self.has_webhook = has_webhook
+
+
 class Unauthorized(Refused):
     """There is no token, or it is not valid; the answer never says which."""
 

@@ -12,11 +12,13 @@ from chalicelib.metrics import OFF, Metrics
 from chalicelib.service.gate import Gate
 from chalicelib.storage.access import AccessTable
 from chalicelib.storage.bucket import Bucket
+from chalicelib.storage.events import Events
 from chalicelib.storage.lines import Lines
 from chalicelib.storage.links import Links
 from chalicelib.storage.listing import Listing
 from chalicelib.storage.queue import Queue
 from chalicelib.storage.table import Table
+from chalicelib.storage.webhook_secrets import WebhookSecrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,10 @@ class Service:
     table: Table
     lines: Lines
     listing: Listing
+    events: Events  # of webhooks
+    webhook_secrets: WebhookSecrets
     queue: Queue
+    webhook_queue: Queue
     bucket: Bucket
     links: Links
     access_table: AccessTable

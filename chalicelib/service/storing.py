@@ -15,12 +15,14 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.submitted import SubmittedURL
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import InvalidURL
+from chalicelib.jobs.webhooks import Subject
 from chalicelib.metrics import Metric
 from chalicelib.service import reuse
 from chalicelib.service.errors import InProgress, KeyGone, KeyReused, RejectedURL
 from chalicelib.service.read import Shown, show_batch
 from chalicelib.service.service import Service
 from chalicelib.service.submission import Submission
+from chalicelib.service.webhooks import Telling, telling_of_batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class AcceptedBatch:
     jobs: list[Shown]
     rejected: list[RejectedURL]
     quota: Quota | None
+    webhook: Telling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,12 @@ def store_batch(submission: Submission, batch: Batch, given: Given, standing: Ba
 
     Raises KeyGone, KeyReused and InProgress, and QuotaExceeded.
     """
-    stored, jobs = _Storing(submission.service, submission, given).submit(batch, standing)
-    return AcceptedBatch(batch=stored, jobs=jobs, rejected=given.rejected, quota=submission.quota)
+    service, webhook = submission.service, submission.webhook
+    stored, jobs = _Storing(service, submission, given).submit(batch, standing)
+    telling = None
+    if webhook is not None:
+        telling = Telling(webhook.url) if stored == batch else telling_of_batch(service, stored)
+    return AcceptedBatch(batch=stored, jobs=jobs, rejected=given.rejected, quota=submission.quota, webhook=telling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,8 @@ class _Storing:
                 self._release(batch)
             raise
         try:
-            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])
+            unlinked = [job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))]
+            self.submission.send(unlinked, (Subject.BATCH, batch.id))
             self._accept(batch)
             return (
                 show_batch(self.service, batch) if begun else [joined.get(job.id) or Shown(job, None) for job in jobs]

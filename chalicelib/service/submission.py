@@ -1,4 +1,4 @@
-"""What submitting one URL and submitting many have in common: key, quota and messages."""
+"""What submitting one URL and submitting many have in common: key, webhook, quota and messages."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from chalicelib.jobs.leave import Departure
 from chalicelib.jobs.submitted import SubmittedURL
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import check_single
+from chalicelib.jobs.webhooks import LEAST_WATCH, Subject, Webhook
 from chalicelib.service.gate import Meter
 from chalicelib.service.service import Service
-from chalicelib.storage.queue import FetchMessage
+from chalicelib.storage.queue import FetchMessage, WatchMessage
 
 
 class Submission:
-    """One request to store jobs: who sends it, with which idempotency key, and what it has counted."""
+    """One request to store jobs: who sends it, with which idempotency key, who is told, and what it has counted."""
 
-    def __init__(self, service: Service, access: Access, key: str | None) -> None:
+    def __init__(self, service: Service, access: Access, key: str | None, webhook: Webhook | None = None) -> None:
         self.service = service
         self.tenant = access.tenant
         self.key = key
+        self.webhook = webhook
         self._meter = Meter(service.access_table, access, service.clock())
 
     @property
@@ -49,6 +51,7 @@ class Submission:
     def job(self, job_id: str, given: tuple[SubmittedURL, Target], at: int, batch_id: str | None = None) -> Job:
         """The job of a URL."""
         submitted, target = given
+        webhook = self.webhook
         return Job(
             id=job_id,
             tenant=self.tenant,
@@ -60,6 +63,8 @@ class Submission:
             reference=submitted.reference,
             header_names=",".join(submitted.headers) or None,
             request_headers=submitted.headers,
+            webhook=webhook.url if webhook is not None and batch_id is None else None,
+            watched=webhook is not None and webhook.each and batch_id is not None,
         )
 
     def batch(self, scope: str, *, size: int, digest: str) -> Batch:
@@ -74,6 +79,8 @@ class Submission:
             submitted_at=now,
             lease_until=now + self.service.batch_lease,
             holder=holder,
+            webhook=None if self.webhook is None else self.webhook.url,
+            each=self.webhook is not None and self.webhook.each,
         )
 
     def count(self, urls: int) -> None:
@@ -97,10 +104,15 @@ class Submission:
                 self.give_back(urls)
             raise
 
-    def send(self, jobs: Sequence[Job]) -> None:
-        """Send the jobs' messages. If that fails and nobody can ask for the jobs again, they are withdrawn."""
+    def send(self, jobs: Sequence[Job], watched: tuple[Subject, str]) -> None:
+        """Send the jobs' messages, and, for a webhook, the one that watches what it is told of.
+
+        If that fails and nobody can ask for the jobs again, they are withdrawn.
+        """
         try:
             self.service.queue.send([FetchMessage.of(job) for job in jobs])
+            if self.webhook is not None:
+                send_watch(self.service, *watched, finished=not jobs)
         except Unavailable:
             if self.key is None:
                 self._withdraw(jobs)
@@ -111,3 +123,9 @@ class Submission:
         with suppress(Unavailable):  # then they stay counted
             departed = self.service.table.leave([Departure([job], None) for job in jobs])
             self.give_back(sum(len(each.jobs) for each in departed))
+
+
+def send_watch(service: Service, subject: Subject, subject_id: str, *, finished: bool = False) -> None:
+    """Ask that a webhook is told when it is finished: the first look comes after the least pause, unless it may be."""
+    pause = 0 if finished else LEAST_WATCH / 1000
+    service.webhook_queue.send_later([(WatchMessage(subject, subject_id), pause)])

@@ -9,12 +9,14 @@ from chalicelib.jobs.access import Access, Quota
 from chalicelib.jobs.entities import Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.submitted import SubmittedURL
+from chalicelib.jobs.webhooks import Subject, Webhook
 from chalicelib.metrics import Metric
 from chalicelib.service import reuse
 from chalicelib.service.errors import KeyGone, KeyReused
 from chalicelib.service.read import Shown, show
 from chalicelib.service.service import Service
-from chalicelib.service.submission import Submission
+from chalicelib.service.submission import Submission, send_watch
+from chalicelib.service.webhooks import Telling, telling_of_job
 from chalicelib.storage.queue import FetchMessage
 
 SCOPE = "POST /jobs"  # of idempotency keys: ids are derived from it, so it never changes
@@ -26,14 +28,17 @@ class AcceptedJob:
 
     job: Shown
     quota: Quota | None
+    webhook: Telling | None = None
 
 
-def submit_job(service: Service, access: Access, submitted: SubmittedURL, key: str | None) -> AcceptedJob:
-    """Accept one URL; the same key and URL again, with the same headers and reference, give the same job.
+def submit_job(
+    service: Service, access: Access, submitted: SubmittedURL, key: str | None, webhook: Webhook | None = None
+) -> AcceptedJob:
+    """Accept one URL; the same key and URL again, with the same headers, reference and webhook, give the same job.
 
     Raises InvalidURL, KeyGone and KeyReused, and QuotaExceeded.
     """
-    submission = Submission(service, access, key)
+    submission = Submission(service, access, key, webhook)
     job = submission.job(submission.id_for(SCOPE), (submitted, submission.target(submitted)), service.clock())
     standing = service.table.job(job.id) if submission.may_be_counted else None
     if standing is None:
@@ -41,24 +46,26 @@ def submit_job(service: Service, access: Access, submitted: SubmittedURL, key: s
         shown = _store(submission, job)
         if shown is not None:
             service.metrics.add(Metric.SUBMITTED)
-            return AcceptedJob(job=shown, quota=submission.quota)
+            telling = None if webhook is None else Telling(webhook.url)
+            return AcceptedJob(job=shown, quota=submission.quota, webhook=telling)
         standing = service.table.job(job.id)
         if not _is_own(standing, job):
             submission.give_back(1)
-    return AcceptedJob(job=_replay(service, standing, job), quota=submission.quota)
+    shown = _replay(service, standing, job)
+    return AcceptedJob(job=shown, quota=submission.quota, webhook=telling_of_job(service, shown.job))
 
 
 def _store(submission: Submission, job: Job) -> Shown | None:
     """Store the job, linked to the fetch that stands for its URL, or else with a message; None if its id is taken."""
+    joined: dict[str, Shown] = {}
     with submission.giving_back_if_unavailable(1):
         with suppress(Unavailable):  # then it is stored as if there were no such fetch, unless it has been stored
             joined = reuse.join(submission.service, [job])
-            if joined:
-                return joined[job.id]
-        if not submission.service.table.submit_job(job):
+        shown = joined.get(job.id)
+        if shown is None and not submission.service.table.submit_job(job):
             return None
-    submission.send([job])
-    return Shown(job, None)
+    submission.send([job] if shown is None else [], (Subject.JOB, job.id))
+    return shown or Shown(job, None)
 
 
 def _is_own(standing: Job | Mark | None, put: Job) -> bool:
@@ -72,7 +79,7 @@ def _is_own(standing: Job | Mark | None, put: Job) -> bool:
 
 def _is_same(standing: Job, job: Job) -> bool:
     """True if the same was submitted. Of headers, which may not be there any more, the URL's key tells that."""
-    if (standing.url, standing.reference) != (job.url, job.reference):
+    if (standing.url, standing.reference, standing.webhook) != (job.url, job.reference, job.webhook):
         return False
     return standing.url_key == job.url_key or not (standing.header_names or job.header_names)
 
@@ -87,6 +94,8 @@ def _replay(service: Service, standing: Job | Mark | None, job: Job) -> Shown:
         raise KeyReused
     if standing.fetch_id is None:  # It is not known whether the first handler lived to send its message.
         service.queue.send([FetchMessage.of(standing)])
+    if standing.webhook is not None:  # nor that of its webhook
+        send_watch(service, Subject.JOB, standing.id)
     shown = show(service, [standing])
     if not shown:  # deleted since it was read
         raise KeyGone

@@ -14,7 +14,7 @@ TRANSACTION_LIMIT = 100  # items in a transaction
 Operation = dict[str, dict[str, Any]]
 Write = list[Operation]
 
-_NAMES = {"#url": "url", "#status": "status", "#result": "result", "#error": "error"}
+_NAMES = {"#url": "url", "#status": "status", "#result": "result", "#error": "error", "#state": "state"}
 
 
 def all_of(*clauses: str) -> str:

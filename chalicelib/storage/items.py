@@ -12,12 +12,13 @@ from chalicelib.jobs.entities import Batch, Claim, ErrorType, Fetch, FetchError,
 from chalicelib.jobs.pace import Pace
 from chalicelib.jobs.robots import Found, RobotsFile
 from chalicelib.jobs.submitted import RequestHeaders
+from chalicelib.jobs.webhooks import Event, EventState, Generation, Subject
 from chalicelib.storage import listing
 
 VERSION = 1  # of the format of items, in their member `v`
 
 Item = dict[str, Any]
-Entity = Job | Mark | Fetch | Claim | Batch | Token | Pace | RobotsFile
+Entity = Job | Mark | Fetch | Claim | Batch | Token | Pace | RobotsFile | Event | Generation
 E = TypeVar("E", bound=Entity)
 
 # What an item's key begins with, and the member of the entity that follows.
@@ -30,6 +31,8 @@ _KEYS: dict[type[Any], tuple[str, str]] = {
     Token: ("TOKEN#", "id"),
     Pace: ("HOST#", "host_key"),
     RobotsFile: ("ROBOTS#", "key"),
+    Event: ("EVENT#", "subject_id"),
+    Generation: ("SECRET#", "tenant"),
 }
 _PARTS = (Result, FetchError)  # entities that are members of others
 
@@ -62,6 +65,16 @@ def host_key(key: str) -> str:
 def robots_key(key: str) -> str:
     """The partition key of what is known of an origin's robots.txt."""
     return f"ROBOTS#{key}"
+
+
+def event_key(subject_id: str) -> str:
+    """The partition key of the event that a job or a batch is finished."""
+    return f"EVENT#{subject_id}"
+
+
+def secret_key(tenant: str) -> str:
+    """The partition key of what is known of a tenant's webhook secret."""
+    return f"SECRET#{tenant}"
 
 
 def token_key(token_id: str) -> str:
@@ -182,6 +195,16 @@ def as_robots(item: Item) -> RobotsFile:
     return _read(RobotsFile, item)
 
 
+def as_event(item: Item) -> Event:
+    """The event of an item."""
+    return _read(Event, item)
+
+
+def as_generation(item: Item) -> Generation:
+    """What an item knows of a tenant's webhook secret."""
+    return _read(Generation, item)
+
+
 def as_token(item: Item) -> Token:
     """The token of an item."""
     return _read(Token, item)
@@ -221,6 +244,8 @@ def _error_type(name: str) -> ErrorType:
 _READERS: dict[str, Callable[[Any], object]] = {
     "status": Status,
     "found": Found,
+    "subject": Subject,
+    "state": EventState,
     "type": _error_type,
     "result": functools.partial(_build, Result),
     "error": functools.partial(_build, FetchError),

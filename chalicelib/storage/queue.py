@@ -1,4 +1,5 @@
-"""The SQS queue: messages that ask for a fetch; the API sends them, the job runner reads and leaves them."""
+"""The SQS queues: messages that ask for a fetch, or for a webhook to be told; the API sends them, the runners read and
+leave them."""
 
 from __future__ import annotations
 
@@ -98,13 +99,55 @@ class FetchMessage(Message):
         return {"job_id": self.job_id}
 
 
+@dataclass(frozen=True, slots=True)
+class WatchMessage(Message):
+    """Asks that a webhook's event is made when a job or a batch is finished. It contains no URL: the rows have them."""
+
+    kind: ClassVar[str] = "watch"
+
+    subject: str  # "job" or "batch"
+    subject_id: str
+    position: int = 0  # in a batch: how many of its jobs, from the first one on, were seen to be finished
+    succeeded: int = 0  # how many of those have succeeded
+    failed: int = 0  # and have failed; the others are deleted
+    finished_at: int = 0  # when the last one of those was finished; milliseconds since the epoch
+    copies: int = 0  # how often it has come back as a copy of itself
+
+    def copy(self) -> WatchMessage:
+        """The same, counted."""
+        return replace(self, copies=self.copies + 1)
+
+    def ids(self) -> dict[str, str]:
+        """The subject's id."""
+        return {f"{self.subject}_id": self.subject_id}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverMessage(Message):
+    """Asks that the event of a job or a batch is delivered."""
+
+    kind: ClassVar[str] = "deliver"
+
+    subject: str  # "job" or "batch"
+    subject_id: str
+    copies: int = 0  # how often it has come back as a copy of itself
+
+    def copy(self) -> DeliverMessage:
+        """The same, counted."""
+        return replace(self, copies=self.copies + 1)
+
+    def ids(self) -> dict[str, str]:
+        """The subject's id."""
+        return {f"{self.subject}_id": self.subject_id}
+
+
 def _is_good(member: Field[Any], value: object) -> bool:
     if member.type == "int":
         return isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return isinstance(value, str) and (value != "" or member.default == "")
 
 
-KINDS: dict[str, type[Message]] = {kind.kind: kind for kind in (FetchMessage,)}
+KINDS: dict[str, type[Message]] = {kind.kind: kind for kind in (FetchMessage, WatchMessage, DeliverMessage)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +161,7 @@ class _Entry:
 
 
 class Queue:
-    """The jobs' queue, or its dead-letter queue. Raises `Unavailable` if SQS does not answer."""
+    """The jobs' queue, the webhooks' queue, or their dead-letter queue. Raises `Unavailable` if SQS does not answer."""
 
     def __init__(self, client: Any, url: str, *, parallel: Parallel = serial, patience: Patience | None = None) -> None:
         self._client = client

@@ -119,8 +119,14 @@ class Rows:
         The driver must not repeat it: a first request that is carried out after its repeat undoes what others wrote in
         between. Where items may still be written by a request that was given up, what is raised is `late`.
         """
-        chunks = [list(all_items[at : at + WRITE_LIMIT]) for at in range(0, len(all_items), WRITE_LIMIT)]
-        self._all(self._put_chunk, chunks)
+        self._write_chunks([{"PutRequest": {"Item": item}} for item in all_items])
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Delete items, unconditionally; it does not matter whether they exist."""
+        self._write_chunks([{"DeleteRequest": {"Key": {"pk": {"S": key}}}} for key in dict.fromkeys(keys)])
+
+    def _write_chunks(self, requests: list[dict[str, Any]]) -> None:
+        self._all(self._write_chunk, [requests[at : at + WRITE_LIMIT] for at in range(0, len(requests), WRITE_LIMIT)])
 
     def _all(self, write: Callable[[T], R], values: list[T]) -> list[R]:
         """Make writes at the same time; if one fails, what is raised is `late` if that of any is."""
@@ -153,8 +159,8 @@ class Rows:
                 return found
         raise Unavailable("the table kept leaving keys unread")
 
-    def _put_chunk(self, chunk: list[items.Item]) -> None:
-        request: Any = {self._name: [{"PutRequest": {"Item": item}} for item in chunk]}
+    def _write_chunk(self, chunk: list[dict[str, Any]]) -> None:
+        request: Any = {self._name: chunk}
         for _ in self.patience.rounds():
             with unavailable("a write to the table", late=True):
                 answer = self._client.batch_write_item(RequestItems=request)

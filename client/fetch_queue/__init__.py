@@ -5,6 +5,7 @@ from fetch_queue.client import DEFAULT_URL, FetchQueue
 from fetch_queue.errors import CorruptResult, FetchQueueError, ProblemError, UnexpectedAnswer, Unreachable
 from fetch_queue.models import Accepted, Batch, Failure, Job, Quota, Rejected, Result, Summary
 from fetch_queue.request import Request
+from fetch_queue.webhooks import InvalidEvent, verify
 
 __all__ = [
     "DEFAULT_URL",
@@ -14,6 +15,7 @@ __all__ = [
     "Failure",
     "FetchQueue",
     "FetchQueueError",
+    "InvalidEvent",
     "Job",
     "ProblemError",
     "Quota",
@@ -23,6 +25,7 @@ __all__ = [
     "Summary",
     "UnexpectedAnswer",
     "Unreachable",
+    "verify",
 ]
 
 __version__ = "1.0.0"

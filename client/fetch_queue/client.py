@@ -42,9 +42,17 @@ def is_of_batch(text: str) -> bool:
     return bool(_JOB_OF_BATCH.fullmatch(text))
 
 
-def body(urls: Sequence[Submitted], headers: Mapping[str, str] | None = None) -> bytes:
-    """The body that submits URLs, with headers for all of them. The same URLs give the same bytes."""
-    document = {"urls": [document_of(one) for one in urls], **({"headers": dict(headers)} if headers else {})}
+def body(
+    urls: Sequence[Submitted],
+    headers: Mapping[str, str] | None = None,
+    webhook: str | Mapping[str, object] | None = None,
+) -> bytes:
+    """The body that submits URLs, with headers for all of them, and a webhook. The same URLs give the same bytes."""
+    document: dict[str, object] = {"urls": [document_of(one) for one in urls]}
+    if headers:
+        document["headers"] = dict(headers)
+    if webhook:
+        document["webhook"] = webhook
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -85,15 +93,23 @@ class FetchQueue:
         self._downloads = Downloads(self._transport)
 
     def submit(
-        self, urls: Sequence[Submitted], key: str | None = None, *, headers: Mapping[str, str] | None = None
+        self,
+        urls: Sequence[Submitted],
+        key: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        webhook: str | Mapping[str, object] | None = None,
     ) -> Accepted:
         """Submit 1 to 1,000 URLs, or Requests, as a batch. `headers` are sent with all of them; a Request's own win.
+
+        `webhook` is a URL that is sent an event when all is finished, or `{"url": ..., "each": True}` for one of each
+        job too.
 
         The same key and URLs again give the same batch; without a key, a random one makes it safe to send the request
         again when its answer is lost.
         """
         ours = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/json"}
-        return _accepted(self._transport.ask("POST", "/batches", body=body(urls, headers), headers=ours))
+        return _accepted(self._transport.ask("POST", "/batches", body=body(urls, headers, webhook), headers=ours))
 
     def retry(self, batch_id: str, only: Collection[str] | None = None, key: str | None = None) -> Accepted:
         """Submit the failed jobs of a batch again, or `only` those with these error types, as a new batch.
@@ -129,6 +145,17 @@ class FetchQueue:
             answer = self._transport.ask("GET", following)
             yield [parse(models.job, document) for document in _lines(answer)]
             following = self._following(answer)
+
+    def webhook_secret(self, *, renew: bool = False) -> str:
+        """The secret that signs your events, for `verify`; a new one if it is renewed: the old one signs a day more.
+
+        A renewal whose answer is lost is not sent again by itself: ask for the secret.
+        """
+        if not renew:
+            answer = self._transport.ask("GET", "/webhook-secret")
+        else:
+            answer = self._transport.ask("POST", "/webhook-secret", once=True)
+        return parse(lambda document: str(document["secret"]), answer.json())
 
     def result(self, job_id: str) -> bytes:
         """The bytes that a job fetched, complete and checked. For large ones use `download`."""

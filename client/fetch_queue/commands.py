@@ -1,4 +1,5 @@
-"""The commands about one job or batch: status, batch, result, retry, delete. Each returns its exit code."""
+"""The commands about one job or batch (status, batch, result, retry, delete), and webhook-secret. Each returns its
+exit code."""
 
 from __future__ import annotations
 
@@ -159,6 +160,20 @@ def delete(service: options.Service, any_id: str, in_json: bool) -> int:
         console.document({"id": any_id, "deleted": True})
     else:
         console.err(f"{any_id} is deleted for good.")
+    return Exit.OK
+
+
+@main.command("webhook-secret", epilog=options.EXIT_CODES)
+@click.option("--renew", is_flag=True, help="Get another one. For a day the one before it signs too.")
+@options.as_json("it")
+@options.service
+def webhook_secret(service: options.Service, renew: bool, in_json: bool) -> int:
+    """Show the secret that signs the events that webhooks are sent."""
+    secret = service.queue().webhook_secret(renew=renew)
+    if in_json:
+        console.document({"secret": secret})
+    else:
+        console.out(secret)
     return Exit.OK
 
 

@@ -57,9 +57,11 @@ class Run:
         folder: Folder | None,
         watcher: Watcher,
         headers: Mapping[str, str] | None = None,
+        webhook: str | None = None,
     ) -> None:
         self._queue = queue
         self._headers = headers  # that are sent with every URL
+        self._webhook = webhook  # that is told when a batch is finished
         self._manifest = manifest
         self._folder = folder
         self._watcher = watcher
@@ -112,7 +114,7 @@ class Run:
     def _submit(self, batch: Planned) -> None:
         urls = self._manifest.urls[batch.first : batch.first + batch.size]
         try:
-            answer = self._queue.submit(urls, batch.key, headers=self._headers)
+            answer = self._queue.submit(urls, batch.key, headers=self._headers, webhook=self._webhook)
         except ProblemError as error:
             if error.name == DELETED:
                 raise _gone_before_its_answer_came(batch, error) from error

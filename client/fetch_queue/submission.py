@@ -44,6 +44,11 @@ MANIFEST = "manifest.jsonl"
     metavar="HEADER",
     help='Send a header, such as "Accept: text/html", with every URL to its own site; @FILE reads some, one per line.',
 )
+@click.option(
+    "--webhook",
+    metavar="URL",
+    help="Have an event sent to this https address when each batch is finished; webhook-secret shows what signs it.",
+)
 @click.option("--wait", is_flag=True, help="Wait until every URL is fetched or has failed.")
 @click.option(
     "-o",
@@ -72,6 +77,7 @@ def submit(
     urls: Sequence[str],
     files: Sequence[BinaryIO],
     headers: Sequence[str],
+    webhook: str | None,
     wait: bool,
     output: Path | None,
     manifest: Path | None,
@@ -101,7 +107,7 @@ def submit(
                 folder.keep(entry.file for entry in kept.entries.values() if folder.holds(entry.file, entry.size))
                 folder.tidy()
             queue = service.queue(teller.say)
-            run = stack.enter_context(closing(Run(queue, kept, folder, teller, sent)))
+            run = stack.enter_context(closing(Run(queue, kept, folder, teller, sent, webhook)))
             run.submit()
             if wait or output:
                 with _meter(service, len(given)) as teller.meter:

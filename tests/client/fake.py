@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -93,6 +94,7 @@ class Service:
         self.waiting: dict[str, str] = {}  # URLs of jobs that wait for their host, and until when
         self.older = False  # it does not say who waits
         self.finished_first = 0  # jobs of a batch that are finished from the beginning
+        self.secrets = 1  # how many its tenant has had
         self.inline = False  # results come from the API itself
         self.batches: dict[str, StoredBatch] = {}  # by key
         self.seen: list[Seen] = []
@@ -315,6 +317,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, {"jobs": service.alone, "next": None})
             case "GET", ["usage"]:
                 self._answer(200, {"quotas": service.quotas})
+            case "GET" | "POST", ["webhook-secret"]:
+                service.secrets += self.command == "POST"
+                secret = base64.b64encode(f"secret number {service.secrets}".encode()).decode()
+                self._answer(200, {"secret": f"whsec_{secret}", "old_secret_until": None})
             case "GET", ["batches", _] if batch is not None and "-" not in steps[1]:
                 document, more = service.batch(batch)
                 self._answer(200, document, more)

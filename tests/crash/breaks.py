@@ -48,6 +48,12 @@ ROBOTS_TEXT = "chalicelib/jobs/robots.py"
 INVOCATION = "chalicelib/runner/invocation.py"
 TOGETHER = "chalicelib/runner/together.py"
 TURNS = "chalicelib/runner/turns.py"
+EVENTS = "chalicelib/storage/events.py"
+WATCH = "chalicelib/runner/watch.py"
+DELIVER = "chalicelib/runner/deliver.py"
+RETURNED = "chalicelib/runner/returned.py"
+SUBMISSION = "chalicelib/service/submission.py"
+WEBHOOKS = "chalicelib/jobs/webhooks.py"
 CALLS = "chalicelib/storage/calls.py"
 BUCKET = "chalicelib/storage/bucket.py"
 
@@ -62,6 +68,8 @@ SUITES = [
     "tests/crash/test_turns.py",
     "tests/crash/test_lines.py",
     "tests/crash/test_repeats.py",
+    "tests/test_webhooks.py",
+    "tests/crash/test_webhooks.py",
     "tests/jobs/test_pace.py",
     "tests/jobs/test_robots.py",
     "tests/storage/test_robots.py",
@@ -245,8 +253,8 @@ BY_HAND = [
     Break(
         "the message is sent before the row is put",
         SUBMIT,
-        "        if not submission.service.table.submit_job(job):\n",
-        "        submission.send([job])\n        if not submission.service.table.submit_job(job):\n",
+        "        if shown is None and not submission.service.table.submit_job(job):\n",
+        "        submission.send([job] if shown is None else [], (Subject.JOB, job.id))\n        if shown is None and not submission.service.table.submit_job(job):\n",
     ),
     Break(
         "a replay sends no message",
@@ -263,8 +271,8 @@ BY_HAND = [
     Break(
         "a batch is accepted before its messages are sent",
         STORING,
-        "            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])\n            self._accept(batch)\n",
-        "            self._accept(batch)\n            self.submission.send([job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))])\n",
+        "            self.submission.send(unlinked, (Subject.BATCH, batch.id))\n            self._accept(batch)\n",
+        "            self._accept(batch)\n            self.submission.send(unlinked, (Subject.BATCH, batch.id))\n",
     ),
     Break(
         "a replayed batch writes every row",
@@ -284,8 +292,8 @@ BY_HAND = [
     Break(
         "the batch goes before its jobs",
         DELETE,
-        "    delete_jobs(service, tenant, batch.job_ids())\n    service.table.delete_batch(batch)\n",
-        "    service.table.delete_batch(batch)\n    delete_jobs(service, tenant, batch.job_ids())\n",
+        "    delete_jobs(service, tenant, batch.job_ids())\n    told =",
+        "    service.table.delete_batch(batch)\n    delete_jobs(service, tenant, batch.job_ids())\n    told =",
     ),
     Break(
         "a repeated DELETE does not go on",
@@ -309,6 +317,21 @@ BY_HAND = [
     Break("a job whose fetch is gone is not looked at again", LEAVE, "return Absent() if seen.fetch_was_gone else LookAgain()", "return Absent()"),
     Break("half an answer is believed", CALLS, '    client.meta.events.register("before-parse.*.*", _refuse_if_cut)\n', ""),
     Break("lack of time uses up deliveries", LOOP, "return Left()  # AWS is slow", "return Left(now)  # AWS is slow"),
+    Break("nobody watches what was submitted", SUBMISSION, "            if self.webhook is not None:\n                send_watch", "            if False:\n                send_watch"),
+    Break("a watch is acknowledged while something is unfinished", WATCH, "        self._queue.send_later([(message.copy(), (until - self._clock()) / 1000)])\n", ""),
+    Break("an event is made and nobody is asked to deliver it", WATCH, "        self._queue.send([DeliverMessage(event.subject, event.subject_id) for event in events])\n", ""),
+    Break("delivery is asked for, and no event is made", WATCH, "        self._events.make(events, submitted_at, now=self._clock())\n        self._queue.send([DeliverMessage(event.subject, event.subject_id) for event in events])\n", "        self._queue.send([DeliverMessage(event.subject, event.subject_id) for event in events])\n", ),
+    Break("a page with an unfinished job counts whole", WATCH, "            if isinstance(seen, Job):\n                return ended, False\n", "            if isinstance(seen, Job):\n                continue\n"),
+    Break("a batch is told of before it is accepted", WATCH, "        if not batch.accepted:\n", "        if False:\n"),
+    Break("what is deleted keeps the event that a watch made", DELIVER, "            self._events.remove([message.subject_id])\n            return Done()\n", "            return Done()\n"),
+    Break("what is deleted is told of", DELIVER, "        if not lives(row, now=now, rules=self._table.rules):\n", "        if row is None:\n"),
+    Break("an event that is gone is not made again", DELIVER, "            self._queue.send([WatchMessage(subject, message.subject_id)])\n", ""),
+    Break("another's try is not respected", DELIVER, "        if event.lease_until > now:\n            return self._come_back(message, event.lease_until)\n", ""),
+    Break("a try is acknowledged before the next one's copy is sent", DELIVER, "            return self._come_back(message, after.lease_until)\n", "            return Done()\n"),
+    Break("a refused try is believed", DELIVER, "        if not self._events.change(event, begun):\n            return self._come_back(message, now + SHORT_PAUSE)\n", "        self._events.change(event, begun)\n"),
+    Break("a change is not counted", WEBHOOKS, "changes=self.changes + 1", "changes=self.changes"),
+    Break("a dead letter of a webhook is forgotten", RETURNED, "            self._queue.send_later([(message.copy(), MAX_DELAY_SECONDS)])\n", ""),
+    Break("a DELETE leaves the event", DELETE, "        self.service.events.remove(told)  # before, for a death after; and after, for who makes one meanwhile\n", "        told = []\n"),
     Break("a conflict counts as made", CALLS, "                if not why & _RETRYABLE:\n                    raise\n", "                return error.response\n"),
 ]  # fmt: skip
 
@@ -317,10 +340,10 @@ def by_clause() -> Iterator[Break]:
     """Each clause of each condition, dropped: from an AND it becomes always true, from an OR never."""
     clauses = {
         clause
-        for path in (PROTOCOL, LINES, ROBOTS_FILES)
+        for path in (PROTOCOL, LINES, ROBOTS_FILES, EVENTS)
         for clause in re.findall(r"^([A-Z_]+) = \"", (ROOT / path).read_text(), re.MULTILINE)
     }
-    for path in (PROTOCOL, SUBMITTING, DELETING, LINES, ROBOTS_FILES):
+    for path in (PROTOCOL, SUBMITTING, DELETING, LINES, ROBOTS_FILES, EVENTS):
         yield from _of_module(path, clauses)
 
 
@@ -391,7 +414,7 @@ def _short(suite: str) -> str:
     """What a suite is called in the table."""
     path = Path(suite)
     name = path.stem.removeprefix("test_")
-    return name if path.parent.name in ("crash", "tests") else f"{path.parent.name}/{name}"
+    return name if path.parent.name == "crash" else f"{path.parent.name}/{name}"
 
 
 def row(broken: Break, verdict: str) -> str:

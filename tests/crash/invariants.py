@@ -161,10 +161,10 @@ def _retries(stored: dict[str, Any]) -> None:
     for batch_id, batch in batches.items():
         original = batches.get(batch.get("retry_of"), {})
         if "digest" in original and "accepted" in batch and "retried_by" not in original:
-            raise Broken(f"12: the retry {batch_id} was accepted, and its batch does not name it")
+            raise Broken(f"14: the retry {batch_id} was accepted, and its batch does not name it")
         retry = batches.get(batch.get("retried_by"), {})
         if "retried_by" in batch and "digest" in retry and not ("accepted" in retry and retry["retry_of"] == batch_id):
-            raise Broken(f"12: {batch_id} names a retry that was not accepted")
+            raise Broken(f"14: {batch_id} names a retry that was not accepted")
 
 
 def _headers(w: World, stored: dict[str, Any]) -> None:

@@ -156,8 +156,9 @@ def adapt(template: dict[str, Any]) -> dict[str, Any]:
             },
         }
     # It keeps a number that comes by reference as text, and then cannot compare it.
-    events = resources["RunJobs"]["Properties"]["Events"]
-    events["RunJobsSqsEventSource"]["Properties"]["ScalingConfig"] = {"MaximumConcurrency": 4}
+    for name in ("RunJobs", "RunWebhooks"):
+        events = resources[name]["Properties"]["Events"]
+        events[f"{name}SqsEventSource"]["Properties"]["ScalingConfig"] = {"MaximumConcurrency": 4}
     # It is reached without TLS, on loopback, and would refuse every read and write, as the bucket's policy says.
     del resources["ResultsBucketPolicy"]
     # It asks for an action that IAM does not have: on AWS SendMessage covers both.

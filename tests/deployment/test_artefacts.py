@@ -67,3 +67,15 @@ def test_an_upload_that_is_refused(account: Account, made: Package) -> None:
         DeploymentError, match=r"^uploading the package to bucket fetch-queue-artefacts-.* was refused: "
     ):
         artefacts.upload(account, made)
+
+
+def test_a_template(account: Account) -> None:
+    """It is where CloudFormation reads it, under what is in it."""
+    bucket = artefacts.bucket_of(account)
+    account.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    url = artefacts.upload_template(account, '{"Parameters": {}}')
+    assert url == artefacts.upload_template(account, '{"Parameters": {}}')
+    assert url != artefacts.upload_template(account, '{"Parameters": {"A": {}}}')
+    begin = f"https://s3.{REGION}.amazonaws.com/{bucket}/"
+    assert url.startswith(begin)
+    assert account.s3.get_object(Bucket=bucket, Key=url.removeprefix(begin))["Body"].read() == b'{"Parameters": {}}'

@@ -203,12 +203,30 @@ def test_the_runner_cannot_delete_jobs(service: Deployed) -> None:
     """What the policies do not allow is refused here, so that every other test shows that they allow enough."""
     iam = boto3.client("iam")
     roles = [role for role in iam.list_roles()["Roles"] if role["RoleName"].startswith(NAME)]
-    assert len(roles) == 3
+    assert len(roles) == 4
     runner = next(role for role in roles if "RunJobsRole" in role["RoleName"])
     answer = iam.simulate_principal_policy(
         PolicySourceArn=runner["Arn"], ActionNames=["dynamodb:DeleteItem", "sqs:SendMessage"]
     )
     assert {result["EvalDecision"] for result in answer["EvaluationResults"]} == {"implicitDeny"}
+
+
+def test_a_webhook_is_told(service: Deployed) -> None:
+    """By a function of its own, which may do all that this takes; the sample site answers that it takes no POST."""
+    body = {"url": f"{service.site.url}/page/told", "webhook": f"{service.site.url}/hook"}
+    job = service.ask("POST", "/api/jobs", body).json
+    assert job["webhook"]["status"] == "waiting"
+
+    def tried() -> Any:
+        webhook = service.job(job)["webhook"]
+        return webhook if webhook["tries"] and webhook["last_status"] else None
+
+    webhook = until(tried, what=f"nobody was told: {service.log('WebhooksLogName')}")
+    assert (webhook["status"], webhook["last_status"]) == ("pending", 501)
+    assert service.ask("POST", f"/api/jobs/{job['id']}/webhook", {}).status == 202
+    secrets = [service.ask(method, "/api/webhook-secret", body).json for method, body in (("GET", None), ("POST", {}))]
+    assert secrets[0]["secret"] != secrets[1]["secret"]
+    assert service.ask("DELETE", job["links"]["self"]).status == 204
 
 
 def test_nothing_listens_off_loopback(service: Deployed) -> None:
@@ -243,7 +261,7 @@ def test_a_second_deployment_is_an_update(service: Deployed, made: Package) -> N
         return [function["Environment"]["Variables"].get("SERVICE_KEY") for function in functions]
 
     before = keys()
-    assert sorted(len(key or "") for key in before) == [0, 0, 64]
+    assert sorted(len(key or "") for key in before) == [0, 0, 64, 64]
     again()
     assert any(line.startswith("No changes") for line in said)
     assert any("is already there" in line for line in said)
@@ -252,7 +270,7 @@ def test_a_second_deployment_is_an_update(service: Deployed, made: Package) -> N
     assert [line for line in said if "UPDATE_COMPLETE" in line and "RunJobs" in line]
     assert outputs["RestAPIId"] == service.outputs["RestAPIId"]
     functions = {f["FunctionName"]: f["MemorySize"] for f in boto3.client("lambda").list_functions()["Functions"]}
-    assert sorted(functions.values()) == [256, 768, 1024]
+    assert sorted(functions.values()) == [256, 256, 768, 1024]
     assert keys() == before
     assert service.job(job)["status"] == "succeeded"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.submitted import NO_HEADERS, RequestHeaders
 from chalicelib.runner import failures
 from chalicelib.runner.outcome import Failure, Fetched, Sink
@@ -41,6 +42,11 @@ EXPLAINED = {
         "logs:PutLogEvents": LOG,
     },
     "runner": {
+        "sqs:GetQueueAttributes": EVENT_SOURCE,
+        "logs:CreateLogStream": LOG,
+        "logs:PutLogEvents": LOG,
+    },
+    "webhooks": {
         "sqs:GetQueueAttributes": EVENT_SOURCE,
         "logs:CreateLogStream": LOG,
         "logs:PutLogEvents": LOG,
@@ -126,7 +132,12 @@ class Recorder:
         assert prefix in ("results", "robots")
         if "IndexName" in params:
             return f"Table/index/{params['IndexName']}"
-        names = {"TABLE_NAME": "Table", "QUEUE_URL": "JobsQueue", "DEAD_LETTER_QUEUE_URL": "DeadLetterQueue"}
+        names = {
+            "TABLE_NAME": "Table",
+            "QUEUE_URL": "JobsQueue",
+            "WEBHOOK_QUEUE_URL": "WebhooksQueue",
+            "DEAD_LETTER_QUEUE_URL": "DeadLetterQueue",
+        }
         return names.get(variable, f"ResultsBucket/{prefix}/*")
 
 
@@ -261,9 +272,64 @@ def use_everything(w: World, recorder: Recorder) -> None:
         assert w.deliver(left, dead_letters=True) == []
 
 
+def use_webhooks(w: World, recorder: Recorder) -> None:
+    """A job and a batch whose receivers are told, asked again and deleted; a message that comes as a dead letter."""
+    api = recorder.calls_of("api")
+    runner = recorder.calls_of("runner")
+    webhooks = recorder.calls_of("webhooks")
+    dead_letters = recorder.calls_of("dead-letters")
+    hook = "https://told.example/"
+    w.site.during = None
+    with api():
+        job = w.request("POST", "/jobs", {"url": f"{URL}told", "webhook": hook}).json_body
+        each = {"urls": [f"{URL}each", f"{URL}other"], "webhook": {"url": hook, "each": True}}
+        batch = w.request("POST", "/batches", each).json_body
+    with runner():
+        w.run()
+    w.pass_time(w.settings.lease_ms)
+    lost = w.receive_webhooks()
+    for record in lost:
+        w.clients["sqs"].send_message(QueueUrl=w.names["DEAD_LETTER_QUEUE_URL"], MessageBody=record["body"])
+    w.messages.clear()
+    with dead_letters():
+        assert w.deliver(w.receive_dead_letters(), dead_letters=True) == []
+    with webhooks():
+        w.pass_time(900_000)
+        records = w.receive_webhooks()
+        outcomes = [w.deliver_webhooks(records)]
+        w.pass_time(2000)
+        outcomes.append(w.run_webhooks())
+    assert outcomes == [[], []]
+    assert len(w.receiver.told) == 4
+    with api():
+        for path in (f"/jobs/{job['id']}", f"/batches/{batch['id']}"):
+            assert w.request("GET", path).json_body["webhook"]["status"] == "delivered"
+            assert w.request("POST", f"{path}/webhook").status_code == 202
+            assert w.request("DELETE", path).status_code == 204
+        for method in ("GET", "POST"):
+            assert w.request(method, "/webhook-secret").status_code == 200
+    with webhooks():
+        w.run_webhooks()
+
+    # A message that comes for the second time while the table is away.
+    def away(**_: Any) -> None:
+        raise Unavailable("the table is away")
+
+    with api():
+        w.request("POST", "/jobs", {"url": f"{URL}away", "webhook": hook})
+    w.pass_time(w.settings.lease_ms)
+    (record,) = w.receive_webhooks()
+    events = w.clients["dynamodb"].meta.events
+    events.register("before-call.dynamodb.GetItem", away, unique_id="away")
+    with webhooks():
+        assert w.deliver_webhooks([{**record, "attributes": {"ApproximateReceiveCount": "2"}}])
+    events.unregister("before-call.dynamodb.GetItem", unique_id="away")
+
+
 def test_each_function_may_do_what_it_does_and_nothing_else(w: World, recorder: Recorder) -> None:
     """Every call is allowed on what it was made on; what is allowed beyond that has its reason."""
     use_everything(w, recorder)
+    use_webhooks(w, recorder)
     assert set(recorder.calls) == set(EXPLAINED)
     for name, calls in recorder.calls.items():
         may = allowed(name)
@@ -284,23 +350,29 @@ def test_no_policy_has_a_star(name: str) -> None:
             "Table",
             "Table/index/Listed",
             "JobsQueue",
+            "WebhooksQueue",
             "DeadLetterQueue",
             "ResultsBucket",
             "ApiLog",
             "RunnerLog",
+            "WebhooksLog",
             "DeadLettersLog",
         }
 
 
 def test_who_may_not_do_what() -> None:
-    """The API writes no result; no runner deletes a job; the dead letters' runner sends no message, removes results,
-    and neither reads nor writes one; the job runner reads robots.txt files, and no result."""
+    """The API writes no result; no runner deletes a job; the dead letters' runner asks for no fetch, removes results,
+    and neither reads nor writes one; the job runner reads robots.txt files, and no result; who tells webhooks writes
+    neither fetches nor results, and asks for no fetch."""
     actions = {name: {action for action, _ in allowed(name)} for name in EXPLAINED}
     assert "s3:PutObject" not in actions["api"]
     for name in ("runner", "dead-letters"):
         assert not actions[name] & {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
         assert ("s3:GetObject", "ResultsBucket/results/*") not in allowed(name)
-    assert "sqs:SendMessage" not in actions["dead-letters"]
+    for name in ("webhooks", "dead-letters"):
+        assert ("sqs:SendMessage", "WebhooksQueue") in allowed(name)
+        assert ("sqs:SendMessage", "JobsQueue") not in allowed(name)
+    assert not [action for action in actions["webhooks"] if action.startswith("s3:")]
     assert [action for action in actions["dead-letters"] if action.startswith("s3:")] == ["s3:DeleteObject"]
 
 
@@ -316,11 +388,17 @@ def keys(name: str, action: str) -> set[str]:
 
 
 def test_no_function_makes_a_token() -> None:
-    """The API reads tokens and writes none; no runner sees a token, a quota or a batch."""
+    """The API reads tokens and writes none; no runner sees a token or a quota, or writes a batch; no secret's number is
+    written but by the API, and who tells webhooks writes events alone."""
     jobs = {"JOB#*", "FETCH#*", "URL#*", "HOST#*"}
     for name, more in (("runner", {"ROBOTS#*"}), ("dead-letters", set[str]())):
         assert keys(name, "dynamodb:PutItem") == keys(name, "dynamodb:BatchGetItem") == jobs | more
-    assert keys("api", "dynamodb:PutItem") == jobs | {"BATCH#*", "QUOTA#*"}
+    assert keys("dead-letters", "dynamodb:GetItem") == {"JOB#*", "BATCH#*"}
+    for action in ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"):
+        assert keys("webhooks", action) == {"EVENT#*"}
+    assert keys("webhooks", "dynamodb:BatchGetItem") == {"JOB#*", "FETCH#*", "BATCH#*", "EVENT#*"}
+    assert keys("webhooks", "dynamodb:GetItem") == keys("webhooks", "dynamodb:BatchGetItem") | {"SECRET#*"}
+    assert keys("api", "dynamodb:PutItem") == jobs | {"BATCH#*", "QUOTA#*", "EVENT#*", "SECRET#*"}
     assert keys("api", "dynamodb:GetItem") == keys("api", "dynamodb:PutItem") | {"TOKEN#*"}
     for name in EXPLAINED:
         for statement in policy(name)["Statement"]:

@@ -21,6 +21,7 @@ from tests.deployment.deployed import GATEWAY_RESPONSES
 FUNCTIONS = {
     "APIHandler": ("ApiHandlerRole", "ApiLog", "ApiMemory", "ApiFunctionSeconds"),
     "RunJobs": ("RunJobsRole", "RunnerLog", "RunnerMemory", "FunctionSeconds"),
+    "RunWebhooks": ("RunWebhooksRole", "WebhooksLog", "WebhooksMemory", "FunctionSeconds"),
     "RunDeadLetters": ("RunDeadLettersRole", "DeadLettersLog", "DeadLettersMemory", "FunctionSeconds"),
 }
 TEMPLATE_LINTER = "cfn-lint==1.58.0"  # with sympy and networkx 150 MB, so it has an environment of its own
@@ -52,7 +53,10 @@ def test_functions(resources: dict[str, Any], name: str) -> None:
     assert resources[log]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
-@pytest.mark.parametrize(("name", "queue"), [("RunJobs", "JobsQueue"), ("RunDeadLetters", "DeadLetterQueue")])
+@pytest.mark.parametrize(
+    ("name", "queue"),
+    [("RunJobs", "JobsQueue"), ("RunWebhooks", "WebhooksQueue"), ("RunDeadLetters", "DeadLetterQueue")],
+)
 def test_partial_batch_responses(resources: dict[str, Any], name: str, queue: str) -> None:
     """Without them a message that is left would be acknowledged."""
     (source,) = resources[name]["Properties"]["Events"].values()
@@ -61,15 +65,25 @@ def test_partial_batch_responses(resources: dict[str, Any], name: str, queue: st
     assert source["Properties"]["ScalingConfig"]["MaximumConcurrency"]
 
 
-def test_a_message_may_go_round(resources: dict[str, Any]) -> None:
-    """Jobs that wait for their host come back as copies. Lambda ends such a loop after 16 rounds, unless it is allowed,
-    and the runner must have the right to send to the queue that it reads from. Both show on AWS only."""
-    assert resources["RunJobs"]["Properties"]["RecursiveLoop"] == "Allow"
-    assert all("RecursiveLoop" not in resources[name]["Properties"] for name in FUNCTIONS if name != "RunJobs")
-    (policy,) = resources["RunJobsRole"]["Properties"]["Policies"]
-    queue = {"Fn::GetAtt": ["JobsQueue", "Arn"]}
+LOOPS = {"RunJobs": "JobsQueue", "RunWebhooks": "WebhooksQueue"}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_message_may_go_round(resources: dict[str, Any], name: str) -> None:
+    """What waits comes back as a copy. Lambda ends such a loop after 16 rounds, unless it is allowed, and the function
+    must have the right to send to the queue that it reads from. Both show on AWS only."""
+    assert resources[name]["Properties"]["RecursiveLoop"] == "Allow"
+    assert all("RecursiveLoop" not in resources[other]["Properties"] for other in FUNCTIONS if other not in LOOPS)
+    (policy,) = resources[f"{name}Role"]["Properties"]["Policies"]
+    queue = {"Fn::GetAtt": [LOOPS[name], "Arn"]}
     to_queue = [each for each in policy["PolicyDocument"]["Statement"] if each["Resource"] == queue]
     assert "sqs:SendMessage" in [action for statement in to_queue for action in statement["Action"]]
+
+
+def test_who_is_given_the_services_key(resources: dict[str, Any]) -> None:
+    """The API, and who signs events with secrets that follow from it."""
+    given = {name for name in FUNCTIONS if "SERVICE_KEY" in resources[name]["Properties"]["Environment"]["Variables"]}
+    assert given == {"APIHandler", "RunWebhooks"}
 
 
 def test_the_table(resources: dict[str, Any]) -> None:
@@ -83,12 +97,13 @@ def test_the_table(resources: dict[str, Any]) -> None:
 
 def test_the_queues(resources: dict[str, Any]) -> None:
     """Encrypted, and what cannot be done goes to the dead letters."""
-    for name in ("JobsQueue", "DeadLetterQueue"):
+    for name in ("JobsQueue", "WebhooksQueue", "DeadLetterQueue"):
         assert resources[name]["Properties"]["SqsManagedSseEnabled"] is True
-    assert resources["JobsQueue"]["Properties"]["RedrivePolicy"] == {
-        "deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]},
-        "maxReceiveCount": {"Ref": "MaxReceiveCount"},
-    }
+    for name in ("JobsQueue", "WebhooksQueue"):
+        assert resources[name]["Properties"]["RedrivePolicy"] == {
+            "deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]},
+            "maxReceiveCount": {"Ref": "MaxReceiveCount"},
+        }
 
 
 def test_the_bucket(resources: dict[str, Any]) -> None:
@@ -116,7 +131,7 @@ def kept(resource: dict[str, Any]) -> None:
 
 
 def test_roles_allow_no_star(resources: dict[str, Any]) -> None:
-    """What Chalice makes of the policies: three roles, and no star but keys that begin with something."""
+    """What Chalice makes of the policies: four roles, and no star but keys that begin with something."""
     roles = {name: body for name, body in resources.items() if body["Type"] == "AWS::IAM::Role"}
     assert set(roles) == {role for role, *_ in FUNCTIONS.values()}
     for body in roles.values():
@@ -173,6 +188,7 @@ def test_alarms(resources: dict[str, Any]) -> None:
         ("ApproximateAgeOfOldestMessage", jobs),
         ("5XXError", '[{"Ref": "AWS::StackName"}, "api"]'),
         ("Errors", '[{"Ref": "RunJobs"}]'),
+        ("Errors", '[{"Ref": "RunWebhooks"}]'),
         ("Throttles", '[{"Ref": "RunJobs"}]'),
         ("Throttles", '[{"Ref": "APIHandler"}]'),
     }
@@ -228,7 +244,7 @@ def test_every_reference_leads_somewhere(template: dict[str, Any]) -> None:
 
 
 def test_it_fits_into_a_request(template: dict[str, Any]) -> None:
-    """CloudFormation takes the template without a detour."""
+    """CloudFormation takes the template."""
     assert (
         len(template_text(template, "s3://" + "x" * 150, {"AllowedOrigins": "https://" + "x" * 150})) < LONGEST_TEMPLATE
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ class Visit:
     site: Site
     sock: socket.socket
     head: bytes = b""
+    body: bytes = b""
 
     @property
     def target(self) -> str:
@@ -103,10 +105,10 @@ def site(answer: Answer, *, tls: ssl.SSLContext | None = None, at_once: bool = F
                 if at_once:
                     answer(Visit(running, sock))
                     return
-                while head := _head(sock):
+                while (request := _request(sock))[0]:
                     with lock:
-                        running.heads.append(head)
-                    answer(Visit(running, sock, head))
+                        running.heads.append(request[0])
+                    answer(Visit(running, sock, *request))
         finally:
             with lock:
                 open_sockets.discard(sock)
@@ -155,14 +157,20 @@ def _wrapped(tls: ssl.SSLContext, sock: socket.socket, open_sockets: set[socket.
     return secure
 
 
-def _head(sock: socket.socket) -> bytes:
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
+def _request(sock: socket.socket) -> tuple[bytes, bytes]:
+    """A request's head and body, as long as its Content-Length says; nothing where the visitor has gone."""
+    read, head, length = b"", b"", 0
+    while not head or len(read) < length:
         received = sock.recv(65536)
         if not received:
-            return b""
-        head += received
-    return head
+            return b"", b""
+        read += received
+        if not head and b"\r\n\r\n" in read:
+            head, _, read = read.partition(b"\r\n\r\n")
+            head += b"\r\n\r\n"
+            said = re.search(rb"\r\ncontent-length: ([0-9]+)\r\n", head, re.IGNORECASE)
+            length = int(said[1]) if said else 0
+    return head, read
 
 
 def response(

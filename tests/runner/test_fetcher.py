@@ -251,7 +251,7 @@ def test_cookies_are_neither_kept_nor_sent(fetcher: Fetcher) -> None:
             assert isinstance(fetcher.fetch(running.url, Kept()), Fetched)
     assert len(running.heads) == 4
     assert not any(b"cookie" in head.lower() for head in running.heads)
-    assert len(fetcher._session.cookies) == 0  # a jar that fills is a leak, even where nothing is sent from it
+    assert len(fetcher._sender._session.cookies) == 0  # a jar that fills is a leak, even where nothing is sent from it
 
 
 def test_the_environment_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,18 @@ test("it is told how many wait for their host, where any does", () => {
   assert.equal(waiting(0, 4, 0, 0, 0).text, "0 of 4 finished");
 });
 
+test("it is told how far its webhook is, where it has one", () => {
+  const told = (status, tries = 0) => progressOf({ ...batch(0, 0, 2, 0), webhook: { status, tries } });
+  assert.equal(told("waiting").text, "2 of 2 finished: 2 succeeded; its webhook is told at the end");
+  assert.equal(told("pending").text, "2 of 2 finished: 2 succeeded; its webhook is being told");
+  assert.equal(told("pending", 1).text, "2 of 2 finished: 2 succeeded; its webhook is being told (1 try so far)");
+  assert.equal(told("delivered", 2).text, "2 of 2 finished: 2 succeeded; its webhook was told");
+  assert.equal(told("failed", 8).text, "2 of 2 finished: 2 succeeded; its webhook could not be told");
+  assert.equal(told("ended", 1).text, "2 of 2 finished: 2 succeeded; its webhook wants no more");
+  assert.equal(told("newer").text, "2 of 2 finished: 2 succeeded; its webhook is newer");
+  assert.equal(told("failed", 8).heard, "The batch is finished: 2 succeeded.");
+});
+
 test("the window's title counts as long as something runs", () => {
   assert.equal(progressOf(batch(1, 1, 2, 0)).title, "2/4 · Fetch Queue");
   assert.equal(progressOf(batch(0, 0, 3, 1)).title, "Fetch Queue");
