@@ -33,7 +33,7 @@ def upload(account: Account, package: Package) -> tuple[str, bool]:
         if new:
             _protect(account, bucket)
             with package.archive.open("rb") as archive:
-                account.s3.put_object(Bucket=bucket, Key=key, Body=archive)
+                account.s3.put_object(Bucket=bucket, Key=key, Body=archive, ExpectedBucketOwner=account.number)
     return f"s3://{bucket}/{key}", new
 
 
@@ -44,7 +44,7 @@ def upload_template(account: Account, text: str) -> str:
     """
     bucket, key = bucket_of(account), f"{hashlib.sha256(text.encode()).hexdigest()}.json"
     with as_deployment_error(f"uploading the template to bucket {bucket}"):
-        account.s3.put_object(Bucket=bucket, Key=key, Body=text.encode())
+        account.s3.put_object(Bucket=bucket, Key=key, Body=text.encode(), ExpectedBucketOwner=account.number)
     return f"{account.s3.meta.endpoint_url}/{bucket}/{key}"
 
 

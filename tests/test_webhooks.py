@@ -17,7 +17,8 @@ from chalicelib.jobs.webhooks import MOST_TRIES
 from chalicelib.runner.deliver import RECEIVER_PARALLEL
 from chalicelib.runner.poster import Reply
 from chalicelib.storage.queue import MAX_DELAY_SECONDS, DeliverMessage, Message, WatchMessage
-from tests.world import DAY, HOUR, MINUTE, SECOND, World, failure
+from tests.test_faults import answered, error
+from tests.world import DAY, HOUR, MINUTE, SECOND, START, World, failure
 
 URL, OTHER, BAD = "https://a.example/", "https://b.example/", "https://bad.example/"
 HOOK = "https://told.example/hook"
@@ -290,7 +291,7 @@ def test_sending_again(w: World, status: int) -> None:
         w.receiver.told.clear()
         answer = w.request("POST", path, {})
         assert (answer.status_code, answer.json_body["status"]) == (202, "pending")
-        w.run_webhooks()
+        w.run_webhooks_until(3 * SECOND)
         assert len({(told.id, told.body) for told in w.receiver.told}) == 1
         assert webhook_of(w, path.removesuffix("/webhook"))["status"] == "delivered"
 
@@ -478,7 +479,7 @@ def test_ten_that_sleep_hold_up_nobody(w: World) -> None:
 def test_duplicates_of_messages_change_nothing(w: World) -> None:
     """SQS delivers at least once, and in any order."""
     job, batch = submit(w, url=URL), submit(w, urls=[OTHER])
-    bodies = [WatchMessage("job", job["id"]).body(), WatchMessage("batch", batch["id"]).body()]
+    bodies = [WatchMessage("job", job["id"], START).body(), WatchMessage("batch", batch["id"], START).body()]
     settle(w)
     stored = w.items()
     bodies += [DeliverMessage("job", job["id"]).body(), DeliverMessage("batch", batch["id"]).body()]
@@ -541,7 +542,68 @@ def test_messages_name_no_url(w: World) -> None:
     w.pass_time(MINUTE)
     bodies = [message["body"] for message in w.receive_webhooks()]
     assert [Message.parse(body) for body in bodies] == [
-        WatchMessage("job", job["id"]),
-        WatchMessage("batch", batch["id"]),
+        WatchMessage("job", job["id"], START),
+        WatchMessage("batch", batch["id"], START),
     ]
     assert all("example" not in body and json.loads(body)["v"] == 1 for body in bodies)
+
+
+def test_a_renewal_that_is_repeated(w: World) -> None:
+    """With its key, by who got no answer: there is one new secret, and the old one signs for a day."""
+    first = w.request("GET", "/webhook-secret").json_body["secret"]
+    key = {"Idempotency-Key": "k"}
+    renewed = w.request("POST", "/webhook-secret", headers=key).json_body["secret"]
+    assert w.request("POST", "/webhook-secret", headers=key).json_body["secret"] == renewed != first
+    assert w.items()["SECRET#local"]["generation"] == 1
+
+
+def test_a_renewal_whose_write_was_repeated(w: World) -> None:
+    """The answer to the first write was lost, and the driver's repeat was refused because of it."""
+    client = w.clients["dynamodb"]
+
+    def written_before(number: int, _: dict[str, Any]) -> Any:
+        if number == 0:
+            client.put_item(TableName=w.names["TABLE_NAME"], Item=sent[0])
+        return None
+
+    def remember(params: dict[str, Any], **_: Any) -> None:
+        sent.append(params["Item"])
+
+    sent: list[Any] = []
+    client.meta.events.register("provide-client-params.dynamodb.PutItem", remember, unique_id="remember")
+    with answered(w, "dynamodb", "PutItem", written_before):
+        renewed = w.request("POST", "/webhook-secret")
+    client.meta.events.unregister("provide-client-params.dynamodb.PutItem", unique_id="remember")
+    assert renewed.status_code == 200
+    assert w.items()["SECRET#local"]["generation"] == 1
+    assert w.request("GET", "/webhook-secret").json_body["secret"] == renewed.json_body["secret"]
+
+
+def test_a_batch_that_was_accepted_late(w: World) -> None:
+    """Its watch has ended, since nobody could accept it any more; who repeats the request is told all the same."""
+    body = {"urls": [URL], "webhook": HOOK}
+    key = {"Idempotency-Key": "k"}
+    with answered(w, "dynamodb", "UpdateItem", lambda *_: error(500, "InternalServerError")):
+        assert w.request("POST", "/batches", body, key).status_code == 503
+    w.run_webhooks_until(HOUR)
+    (batch,) = [item for name, item in w.items().items() if name.startswith("BATCH#")]
+    w.clients["dynamodb"].update_item(
+        TableName=w.names["TABLE_NAME"],
+        Key={"pk": {"S": batch["pk"]}},
+        UpdateExpression="SET accepted = :true",
+        ExpressionAttributeValues={":true": {"BOOL": True}},
+    )
+    assert w.request("POST", "/batches", body, key).status_code == 202
+    settle(w)
+    assert len(w.receiver.told) == 1
+
+
+def test_a_watch_of_an_older_batch_with_the_same_key(w: World) -> None:
+    """It knows of jobs that were swept since: the new batch is told of by its own."""
+    old = submit(w, urls=[URL, OTHER])
+    w.clients["sqs"].send_message(
+        QueueUrl=w.names["WEBHOOK_QUEUE_URL"],
+        MessageBody=WatchMessage("batch", old["id"], START - DAY, position=2, succeeded=2).body(),
+    )
+    w.run_webhooks()
+    assert w.receiver.told == []

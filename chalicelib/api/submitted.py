@@ -40,6 +40,8 @@ def webhook(body: JobRequest | BatchRequest, policy: AddressPolicy) -> Webhook |
             return None
         case str(url):
             given, path = Webhook(url=url), "/webhook"
+        case wanted if wanted.each and isinstance(body, JobRequest):
+            raise problems.at("/webhook/each", "A single job has one event; `each` is for the jobs of a batch.")
         case wanted:
             given, path = Webhook(url=wanted.url, each=wanted.each), "/webhook/url"
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalice.app import Response
 
-from chalicelib.api import problems, requests
+from chalicelib.api import parameters, problems, requests
 from chalicelib.api.route import Call, GoodAnswer, Route, json_answer
 from chalicelib.api.types import SecretView, WebhookView
 from chalicelib.service import webhooks
@@ -30,7 +30,8 @@ def get_webhook_secret(call: Call) -> Response:
 def renew_webhook_secret(call: Call) -> Response:
     """`POST /webhook-secret`: get another secret; the one before it signs too for a day."""
     requests.no_body(call.raw_body())
-    return json_answer(200, call.render.secret(webhooks.renew_secret(call.service, call.tenant)))
+    key = call.get(parameters.IDEMPOTENCY_KEY)
+    return json_answer(200, call.render.secret(webhooks.renew_secret(call.service, call.tenant, key)))
 
 
 SENT = GoodAnswer(says="How far the sending is; it may be done by now.", body=WebhookView)
@@ -56,6 +57,8 @@ ROUTES = (
         method="POST",
         path="/webhook-secret",
         view=renew_webhook_secret,
+        headers=(parameters.IDEMPOTENCY_KEY,),
         answers={200: SECRET},
+        problems=(problems.INVALID_KEY,),
     ),
 )

@@ -123,10 +123,11 @@ class Generation:
     tenant: str
     generation: int = 0
     renewed_at: int | None = None  # milliseconds since the epoch
+    holder: str | None = None  # the request that has renewed it; two requests never share one, unless they have one key
 
-    def next(self, *, now: int) -> Generation:
+    def next(self, holder: str, *, now: int) -> Generation:
         """After a renewal."""
-        return replace(self, generation=self.generation + 1, renewed_at=now)
+        return replace(self, generation=self.generation + 1, renewed_at=now, holder=holder)
 
     def secrets(self, key: bytes, *, now: int) -> list[bytes]:
         """Those that sign now: the one that stands, and for a day the one before it."""

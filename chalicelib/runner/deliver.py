@@ -7,6 +7,7 @@ the next try is due. A copy that comes too early, or meets another's try, is cop
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,11 +20,11 @@ from chalicelib.runner.poster import Posts
 from chalicelib.runner.slots import Slots
 from chalicelib.runner.subjects import lives
 from chalicelib.storage.events import Events
-from chalicelib.storage.queue import DeliverMessage, Queue, WatchMessage
+from chalicelib.storage.queue import DeliverMessage, Queue
 from chalicelib.storage.table import Table
 from chalicelib.storage.webhook_secrets import WebhookSecrets
 
-RECEIVER_PARALLEL = 4  # tries of one process at a receiver's host at the same time
+RECEIVER_PARALLEL = 4  # tries of one process at a tenant's receivers of one host at the same time
 SHORT_PAUSE = 3000  # ms; for a slot, or where another worker has changed the event
 
 log = logging.getLogger("fetch_queue.webhooks")
@@ -72,8 +73,7 @@ class DeliverMessages:
         if not lives(row, now=now, rules=self._table.rules):
             self._events.remove([message.subject_id])
             return Done()
-        if event is None:  # a DELETE has removed it, and died before the job or the batch was gone: it is made again
-            self._queue.send([WatchMessage(subject, message.subject_id)])
+        if event is None:  # a DELETE has announced itself, and came no further: what watches makes the event
             return Done()
         if event.state is not EventState.PENDING:
             return Done()
@@ -83,13 +83,13 @@ class DeliverMessages:
             return self._ended(event, event.given_up(), message)
         if not invocation.has_time:
             return self._come_back(message, now + SHORT_PAUSE)
-        host = urlsplit(event.url).netloc.lower()
-        if not self._slots.take(host):
+        receiver = f"{event.tenant}/{(urlsplit(event.url).hostname or '').rstrip('.')}"
+        if not self._slots.take(receiver):
             return self._come_back(message, now + SHORT_PAUSE)
         try:
             return self._try(event, message, now)
         finally:
-            self._slots.give_back(host)
+            self._slots.give_back(receiver)
 
     def _try(self, event: Event, message: DeliverMessage, now: int) -> End:
         body = event.payload.encode()
@@ -115,8 +115,8 @@ class DeliverMessages:
         return Done()
 
     def _come_back(self, message: DeliverMessage, until: int) -> End:
-        """Send the copy: only then may the message be acknowledged."""
-        self._queue.send_later([(message.copy(), (until - self._clock()) / 1000)])
+        """Send the copy, which does not come too early: only then may the message be acknowledged."""
+        self._queue.send_later([(message.copy(), math.ceil((until - self._clock()) / 1000))])
         return Done()
 
 

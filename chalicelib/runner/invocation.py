@@ -179,7 +179,7 @@ class Runner:
                 "a message cannot be read, or its kind is not known",
                 extra={"message_id": delivery.message_id, "body": delivery.body[:1000]},
             )
-            return invocation.dead_letters
+            return invocation.dead_letters and not Message.is_later(delivery.body)
         with log_context(**delivery.message.ids()):
             try:
                 end = work.handle(delivery)

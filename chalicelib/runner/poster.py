@@ -65,7 +65,7 @@ class Poster:
         self._seconds = total_seconds
         self._now = now
         self._wall = wall
-        self._headers = {"User-Agent": user_agent, "Content-Type": "application/json"}
+        self._headers = {"User-Agent": user_agent, "Content-Type": "application/json", "Connection": "close"}
         self._sender = Sender(
             policy=policy,
             connect_seconds=connect_seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from chalicelib.jobs.entities import Mark
 from chalicelib.jobs.webhooks import Subject
 from chalicelib.runner.ends import Done, End
 from chalicelib.runner.invocation import Delivery, Invocation
@@ -42,7 +43,9 @@ class ReturnedMessages:
             raise TypeError(f"{message!r} is not about a webhook")
         is_job = Subject(message.subject) is Subject.JOB
         row = self._table.job(message.subject_id) if is_job else self._table.batch(message.subject_id)
-        if lives(row, now=self._clock(), rules=self._table.rules):
+        if isinstance(row, Mark) or lives(
+            row, now=self._clock(), rules=self._table.rules
+        ):  # of a mark it may be removed
             self._queue.send_later([(message.copy(), MAX_DELAY_SECONDS)])
             log.warning("a webhook's message is tried again later")
         return Done()

@@ -7,6 +7,7 @@ something is unfinished the message comes back as a copy of itself, which is sen
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -58,6 +59,8 @@ class WatchMessages:
         url = None if job is None else self._url_of(job)
         if job is None or url is None:
             return self._forget(message)
+        if message.is_older(job.submitted_at):
+            return Done()
         (seen,) = self._seen([job])
         if not isinstance(seen, _Finished):  # where it is deleted, the next look finds its mark
             return self._come_back(message, now + watch_pause(now - job.submitted_at))
@@ -68,6 +71,8 @@ class WatchMessages:
         batch, now, rules = self._table.batch(message.subject_id), self._clock(), self._table.rules
         if not isinstance(batch, Batch) or batch.webhook is None or not lives(batch, now=now, rules=rules):
             return self._forget(message)
+        if message.is_older(batch.submitted_at):
+            return Done()
         if not batch.accepted:
             # Who stores it has a lease, and cannot accept it after that. Who takes it over sends another message.
             is_over = now > batch.lease_until + rules.skew
@@ -131,7 +136,7 @@ class WatchMessages:
 
     def _come_back(self, message: WatchMessage, until: int) -> End:
         """Send the copy: only then may the message be acknowledged."""
-        self._queue.send_later([(message.copy(), (until - self._clock()) / 1000)])
+        self._queue.send_later([(message.copy(), math.ceil((until - self._clock()) / 1000))])
         return Done()
 
     def _forget(self, message: WatchMessage) -> End:

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from chalicelib.jobs import ids, leave
 from chalicelib.jobs.entities import Job, Mark
 from chalicelib.jobs.errors import Unavailable
+from chalicelib.jobs.webhooks import Subject
 from chalicelib.service.errors import NotFound
 from chalicelib.service.read import read_batch
 from chalicelib.service.service import Service
 from chalicelib.storage.bucket import result_keys
+from chalicelib.storage.queue import DeliverMessage
 
 ROUNDS = 8  # that make no progress
+ANOTHER_LOOK_SECONDS = 60  # at an event whose DELETE has begun; longer than a request lives
 
 
 def delete_job(service: Service, tenant: str, job_id: str) -> None:
@@ -28,9 +31,15 @@ def delete_batch(service: Service, tenant: str, batch_id: str) -> None:
     batch = read_batch(service, tenant, batch_id)
     delete_jobs(service, tenant, batch.job_ids())
     told = [batch.id] if batch.webhook is not None else []
-    service.events.remove(told)
+    announce(service, Subject.BATCH, told)
     service.table.delete_batch(batch)
     service.events.remove(told)
+
+
+def announce(service: Service, subject: Subject, subject_ids: Sequence[str]) -> None:
+    """Ask for another look at events, soon: if this DELETE dies once the subject is gone, that look removes them."""
+    if subject_ids:
+        service.webhook_queue.send_later([(DeliverMessage(subject, one), ANOTHER_LOOK_SECONDS) for one in subject_ids])
 
 
 def delete_jobs(service: Service, tenant: str, job_ids: Sequence[str]) -> set[str]:
@@ -104,7 +113,7 @@ class _Deletion:
     def _depart(self, leaving: Sequence[leave.Depart]) -> list[str]:
         """Let the jobs leave; returns the ids of those that are still there."""
         told = [decision.job.id for decision in leaving if decision.job.has_event]
-        self.service.events.remove(told)  # before, for a death after; and after, for who makes one meanwhile
+        announce(self.service, Subject.JOB, told)
         for batch_id in {decision.job.batch_id for decision in leaving if decision.job.batch_id} - self.thawed:
             self.service.table.thaw_batch(batch_id)  # first: else a death would leave it with counts that are wrong
             self.thawed.add(batch_id)

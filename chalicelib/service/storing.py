@@ -15,13 +15,12 @@ from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.submitted import SubmittedURL
 from chalicelib.jobs.target import Target
 from chalicelib.jobs.urls import InvalidURL
-from chalicelib.jobs.webhooks import Subject
 from chalicelib.metrics import Metric
 from chalicelib.service import reuse
 from chalicelib.service.errors import InProgress, KeyGone, KeyReused, RejectedURL
 from chalicelib.service.read import Shown, show_batch
 from chalicelib.service.service import Service
-from chalicelib.service.submission import Submission
+from chalicelib.service.submission import Submission, send_watch
 from chalicelib.service.webhooks import Telling, telling_of_batch
 
 
@@ -91,6 +90,10 @@ class _Storing:
         if standing.digest != batch.digest:
             raise KeyReused
         if standing.accepted:
+            if (
+                standing.webhook is not None
+            ):  # a handler whose acceptance was carried out late left none that goes round
+                send_watch(self.service, standing)
             return standing, show_batch(self.service, standing)
         if standing.chosen != batch.chosen:  # it was begun since we looked, with other jobs
             raise InProgress(1)
@@ -140,7 +143,7 @@ class _Storing:
             raise
         try:
             unlinked = [job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))]
-            self.submission.send(unlinked, (Subject.BATCH, batch.id))
+            self.submission.send(unlinked, batch)
             self._accept(batch)
             return (
                 show_batch(self.service, batch) if begun else [joined.get(job.id) or Shown(job, None) for job in jobs]

@@ -104,7 +104,7 @@ class Submission:
                 self.give_back(urls)
             raise
 
-    def send(self, jobs: Sequence[Job], watched: tuple[Subject, str]) -> None:
+    def send(self, jobs: Sequence[Job], watched: Job | Batch) -> None:
         """Send the jobs' messages, and, for a webhook, the one that watches what it is told of.
 
         If that fails and nobody can ask for the jobs again, they are withdrawn.
@@ -112,7 +112,7 @@ class Submission:
         try:
             self.service.queue.send([FetchMessage.of(job) for job in jobs])
             if self.webhook is not None:
-                send_watch(self.service, *watched, finished=not jobs)
+                send_watch(self.service, watched, finished=not jobs)
         except Unavailable:
             if self.key is None:
                 self._withdraw(jobs)
@@ -125,7 +125,9 @@ class Submission:
             self.give_back(sum(len(each.jobs) for each in departed))
 
 
-def send_watch(service: Service, subject: Subject, subject_id: str, *, finished: bool = False) -> None:
+def send_watch(service: Service, watched: Job | Batch, *, finished: bool = False) -> None:
     """Ask that a webhook is told when it is finished: the first look comes after the least pause, unless it may be."""
     pause = 0 if finished else LEAST_WATCH / 1000
-    service.webhook_queue.send_later([(WatchMessage(subject, subject_id), pause)])
+    subject = Subject.JOB if isinstance(watched, Job) else Subject.BATCH
+    message = WatchMessage(subject, watched.id, watched.submitted_at)
+    service.webhook_queue.send_later([(message, pause)])

@@ -9,7 +9,7 @@ from chalicelib.jobs.access import Access, Quota
 from chalicelib.jobs.entities import Job, Mark
 from chalicelib.jobs.errors import Unavailable
 from chalicelib.jobs.submitted import SubmittedURL
-from chalicelib.jobs.webhooks import Subject, Webhook
+from chalicelib.jobs.webhooks import Webhook
 from chalicelib.metrics import Metric
 from chalicelib.service import reuse
 from chalicelib.service.errors import KeyGone, KeyReused
@@ -64,7 +64,7 @@ def _store(submission: Submission, job: Job) -> Shown | None:
         shown = joined.get(job.id)
         if shown is None and not submission.service.table.submit_job(job):
             return None
-    submission.send([job] if shown is None else [], (Subject.JOB, job.id))
+    submission.send([job] if shown is None else [], job)
     return shown or Shown(job, None)
 
 
@@ -95,7 +95,7 @@ def _replay(service: Service, standing: Job | Mark | None, job: Job) -> Shown:
     if standing.fetch_id is None:  # It is not known whether the first handler lived to send its message.
         service.queue.send([FetchMessage.of(standing)])
     if standing.webhook is not None:  # nor that of its webhook
-        send_watch(service, Subject.JOB, standing.id)
+        send_watch(service, standing)
     shown = show(service, [standing])
     if not shown:  # deleted since it was read
         raise KeyGone

@@ -41,6 +41,7 @@ def _digest(urls: Sequence[SubmittedURL], secret: bytes, webhook: Webhook | None
     """Different for each list and webhook; by itself it lets nobody check a guess of a header."""
     told = [] if webhook is None else [json.dumps({"webhook": webhook.url, "each": webhook.each})]
     if not any(each.headers or each.reference for each in urls):
-        return ids.digest([*(each.url for each in urls), *told])
+        given = [each.url for each in urls]
+        return ids.digest([ids.digest(given), *told] if told else given)
     parts = [json.dumps([each.url, each.reference, *each.headers.parts()]) for each in urls]
     return ids.keyed_digest(secret, [*parts, *told])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chalicelib.jobs import ids
 from chalicelib.jobs.entities import Batch, Job
 from chalicelib.jobs.errors import Unavailable
-from chalicelib.jobs.webhooks import Event, EventState, Subject
+from chalicelib.jobs.webhooks import Event, Subject
 from chalicelib.service.errors import NothingToSend
 from chalicelib.service.read import read_batch, read_job
 from chalicelib.service.service import Service
 from chalicelib.storage.queue import DeliverMessage
 
 ROUNDS = 5  # of a write that others' writes refuse
+AGAIN_SECONDS = 2  # until what is asked for again is sent: the event is written first
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,14 @@ def read_secret(service: Service, tenant: str) -> Secret:
     return _shown(service, standing.shown(service.secret), standing.old_until)
 
 
-def renew_secret(service: Service, tenant: str) -> Secret:
-    """Give the tenant another secret; the one before it signs too for a day."""
+def renew_secret(service: Service, tenant: str, key: str | None) -> Secret:
+    """Give the tenant another secret, once for a key; the one before it signs too for a day."""
+    holder = service.new_id() if key is None else ids.derived(tenant, "POST /webhook-secret", key)
     for _ in range(ROUNDS):
         standing = service.webhook_secrets.read(tenant)
-        renewed = standing.next(now=service.clock())
+        if standing.holder == holder:  # its answer was lost
+            return _shown(service, standing.shown(service.secret), standing.old_until)
+        renewed = standing.next(holder, now=service.clock())
         if service.webhook_secrets.renew(standing, renewed):
             return _shown(service, renewed.shown(service.secret), renewed.old_until)
     raise Unavailable("a secret kept changing")
@@ -92,10 +97,11 @@ def _send_again(service: Service, subject: Subject, subject_id: str, telling: Te
         if telling is None or event is None:
             raise NothingToSend(subject, has_webhook=telling is not None)
         now = service.clock()
-        is_being_sent = event.state is EventState.PENDING and event.next_try_at is None and event.lease_until > now
-        again = event if is_being_sent else event.again(now=now)
-        if is_being_sent or service.events.change(event, again):
-            service.webhook_queue.send([DeliverMessage(subject, subject_id)])
+        again = event.again(now=now)
+        service.webhook_queue.send_later(
+            [(DeliverMessage(subject, subject_id), AGAIN_SECONDS)]
+        )  # first, lest it is lost
+        if service.events.change(event, again):
             return Telling(telling.url, again)
         telling = Telling(telling.url, service.events.read(subject_id, now=now))
     raise Unavailable("an event kept changing")

@@ -50,6 +50,17 @@ class Message:
         return json.dumps({"v": self.version, "kind": self.kind, **given})
 
     @staticmethod
+    def is_later(body: str) -> bool:
+        """True for a message of a version or a kind that only later versions of the service know."""
+        try:
+            match json.loads(body):
+                case {"v": int(version), "kind": str(kind)}:
+                    return version not in _VERSIONS or kind not in KINDS
+        except (ValueError, RecursionError):
+            pass
+        return False
+
+    @staticmethod
     def parse(body: str) -> Message | None:
         """The message in a text; None for one that is not ours. Further members of a newer version are ignored."""
         try:
@@ -107,11 +118,16 @@ class WatchMessage(Message):
 
     subject: str  # "job" or "batch"
     subject_id: str
+    submitted_at: int = 0  # when that was submitted; milliseconds since the epoch
     position: int = 0  # in a batch: how many of its jobs, from the first one on, were seen to be finished
     succeeded: int = 0  # how many of those have succeeded
     failed: int = 0  # and have failed; the others are deleted
     finished_at: int = 0  # when the last one of those was finished; milliseconds since the epoch
     copies: int = 0  # how often it has come back as a copy of itself
+
+    def is_older(self, submitted_at: int) -> bool:
+        """True where it is about an older subject with the same Idempotency-Key: the new one has its own message."""
+        return self.submitted_at != submitted_at
 
     def copy(self) -> WatchMessage:
         """The same, counted."""

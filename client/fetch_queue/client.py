@@ -149,12 +149,12 @@ class FetchQueue:
     def webhook_secret(self, *, renew: bool = False) -> str:
         """The secret that signs your events, for `verify`; a new one if it is renewed: the old one signs a day more.
 
-        A renewal whose answer is lost is not sent again by itself: ask for the secret.
+        A key makes it safe to send a renewal again when its answer is lost.
         """
         if not renew:
             answer = self._transport.ask("GET", "/webhook-secret")
         else:
-            answer = self._transport.ask("POST", "/webhook-secret", once=True)
+            answer = self._transport.ask("POST", "/webhook-secret", headers={"Idempotency-Key": str(uuid.uuid4())})
         return parse(lambda document: str(document["secret"]), answer.json())
 
     def result(self, job_id: str) -> bytes:

@@ -81,11 +81,8 @@ class Transport:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        once: bool = False,
     ) -> ApiAnswer:
         """Send a request, and repeat it if needed; a POST must carry its Idempotency-Key. `target` is a path or a link.
-
-        What may have been done without an answer is not repeated if it is to be done `once`.
 
         Raises ProblemError, Unreachable, UnexpectedAnswer.
         """
@@ -96,8 +93,6 @@ class Transport:
             try:
                 response = self.open(method, url, body=body, headers=headers or {}, stream=False)
             except Lost as error:
-                if once:
-                    raise Unreachable(f"{error}; it may have been done") from error
                 lost = True
                 patience.wait(f"{error}.")
                 continue
@@ -110,7 +105,7 @@ class Transport:
                     body=response.content,
                     retry_after=self.retry_after(response),
                 )
-            if not again(problem) or (once and problem.status in UNSURE):
+            if not again(problem):
                 raise problem
             lost = lost or problem.status in UNSURE
             patience.wait(

@@ -94,7 +94,7 @@ class Service:
         self.waiting: dict[str, str] = {}  # URLs of jobs that wait for their host, and until when
         self.older = False  # it does not say who waits
         self.finished_first = 0  # jobs of a batch that are finished from the beginning
-        self.secrets = 1  # how many its tenant has had
+        self.renewals: set[str] = set()  # of the secret that signs events, by their keys
         self.inline = False  # results come from the API itself
         self.batches: dict[str, StoredBatch] = {}  # by key
         self.seen: list[Seen] = []
@@ -318,8 +318,9 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", ["usage"]:
                 self._answer(200, {"quotas": service.quotas})
             case "GET" | "POST", ["webhook-secret"]:
-                service.secrets += self.command == "POST"
-                secret = base64.b64encode(f"secret number {service.secrets}".encode()).decode()
+                if self.command == "POST":
+                    service.renewals.add(headers["idempotency-key"])
+                secret = base64.b64encode(f"secret number {len(service.renewals)}".encode()).decode()
                 self._answer(200, {"secret": f"whsec_{secret}", "old_secret_until": None})
             case "GET", ["batches", _] if batch is not None and "-" not in steps[1]:
                 document, more = service.batch(batch)

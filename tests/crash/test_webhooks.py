@@ -27,7 +27,7 @@ from tests.crash.webhook_scenarios import (
     watching,
 )
 from tests.depth import FULL, depth
-from tests.world import MINUTE, SECOND, World, failure
+from tests.world import HOUR, MINUTE, SECOND, World, failure
 
 MOST_ORDERS = depth(1, 25, "PROVE_ORDERS")
 MOST_DEATHS = depth(1, 8, "PROVE_DEATHS")
@@ -190,27 +190,38 @@ class TestHistories:
         assert s.w.receiver.told == []
         check_everything(s, faults=False)
 
-    def test_a_delete_that_dies_between_event_and_job(self, s: Stage) -> None:
-        """The job lives on, and is told of."""
+    def test_a_delete_that_dies_before_the_job_is_gone(self, s: Stage) -> None:
+        """The job lives on; of what was told already there is no second, other event."""
         job_id = submitted(s, JOB)
-        records = delivering(s)
+        s.w.receiver.answers[HOOK] = [Reply(status=500), Reply(status=200)]
+        s.conductor.run(tell(s, "deliver", delivering(s)))
         delete = s.delete("DELETE", job_id)
-        delete.fault = Fault(2, Side.AFTER)  # job, fetch, event
+        delete.fault = Fault(2, Side.AFTER)  # job, fetch, the announcement
         s.conductor.run(delete)
-        assert f"EVENT#{job_id}" not in s.w.items()
-        s.conductor.run(tell(s, "deliver", records))
+        s.w.pass_time(HOUR)
         settle_told(s.w)
-        assert [told.id for told in s.w.receiver.told] == [f"evt_{job_id}"]
+        assert [told.id for told in s.w.receiver.told] == [f"evt_{job_id}"] * 2
+        assert len({told.body for told in s.w.receiver.told}) == 1
         check_everything(s, faults=True)
 
-    def test_a_delete_that_dies_between_job_and_event(self, s: Stage) -> None:
+    def test_a_delete_that_dies_once_the_job_is_gone(self, s: Stage) -> None:
+        """Its announcement, which comes later, finds the mark, and removes the event."""
+        job_id = submitted(s, JOB)
+        s.conductor.run(tell(s, "deliver", delivering(s)))
+        delete = s.delete("DELETE", job_id)
+        delete.fault = Fault(4, Side.BEFORE)  # job, fetch, the announcement, the write; then the event
+        s.conductor.run(delete)
+        assert f"EVENT#{job_id}" in s.w.items()
+        settle_told(s.w)
+        assert f"EVENT#{job_id}" not in s.w.items()
+        check_everything(s, faults=True)
+
+    def test_a_watch_that_meets_a_delete(self, s: Stage) -> None:
         """What a watch makes meanwhile is removed by the message that it sends."""
         job_id = submitted(s, JOB)
         watch = tell(s, "watch", watching(s))
         s.conductor.begin(watch, 2)
-        delete = s.delete("DELETE", job_id)
-        delete.fault = Fault(4, Side.BEFORE)  # job, fetch, event, the write; then the event again
-        s.conductor.run(delete)
+        s.conductor.run(s.delete("DELETE", job_id))
         s.conductor.finish(watch)
         settle_told(s.w)
         assert s.w.receiver.told == []

@@ -350,7 +350,8 @@ def _redelivered(s: Stage, stored: dict[str, Any]) -> None:
     told = [each for each in sorted(_subjects(s, stored)) if stored[f"EVENT#{each}"]["state"] == "delivered"]
     for subject_id in told:
         subject = "batch" if f"BATCH#{subject_id}" in stored else "job"
-        for message in (WatchMessage(subject, subject_id), DeliverMessage(subject, subject_id)):
+        submitted_at = stored[f"{subject.upper()}#{subject_id}"]["submitted_at"]
+        for message in (WatchMessage(subject, subject_id, submitted_at), DeliverMessage(subject, subject_id)):
             s.w.clients["sqs"].send_message_batch(
                 QueueUrl=s.w.names["WEBHOOK_QUEUE_URL"], Entries=[{"Id": "0", "MessageBody": message.body()}]
             )

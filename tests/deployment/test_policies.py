@@ -309,7 +309,7 @@ def use_webhooks(w: World, recorder: Recorder) -> None:
         for method in ("GET", "POST"):
             assert w.request(method, "/webhook-secret").status_code == 200
     with webhooks():
-        w.run_webhooks()
+        w.run_webhooks_until(120_000)
 
     # A message that comes for the second time while the table is away.
     def away(**_: Any) -> None:

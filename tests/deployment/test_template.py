@@ -65,13 +65,13 @@ def test_partial_batch_responses(resources: dict[str, Any], name: str, queue: st
     assert source["Properties"]["ScalingConfig"]["MaximumConcurrency"]
 
 
-LOOPS = {"RunJobs": "JobsQueue", "RunWebhooks": "WebhooksQueue"}
+LOOPS = {"RunJobs": "JobsQueue", "RunWebhooks": "WebhooksQueue", "RunDeadLetters": "WebhooksQueue"}
 
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_message_may_go_round(resources: dict[str, Any], name: str) -> None:
-    """What waits comes back as a copy. Lambda ends such a loop after 16 rounds, unless it is allowed, and the function
-    must have the right to send to the queue that it reads from. Both show on AWS only."""
+    """What waits comes back as a copy, also by way of the dead letters. Lambda ends such a loop after 16 rounds, unless
+    it is allowed, and the function must have the right to send to the queue. Both show on AWS only."""
     assert resources[name]["Properties"]["RecursiveLoop"] == "Allow"
     assert all("RecursiveLoop" not in resources[other]["Properties"] for other in FUNCTIONS if other not in LOOPS)
     (policy,) = resources[f"{name}Role"]["Properties"]["Policies"]

@@ -134,7 +134,7 @@ def test_a_secret_is_its_tenants_and_its_services() -> None:
 def test_for_a_day_the_old_secret_signs_too(later: int, signatures: int) -> None:
     """So that receivers have time to be given the new one."""
     old = Generation(tenant="a")
-    new = old.next(now=NOW)
+    new = old.next("request", now=NOW)
     signed = signed_headers("evt_1", b"{}", new.secrets(KEY, now=NOW + later), now=NOW)["webhook-signature"].split()
     assert len(signed) == signatures
     for generation, expected in ((new, True), (old, signatures == 2)):

@@ -77,6 +77,15 @@ def test_a_kind_without_a_handler_is_left(w: World, greetings: Greetings) -> Non
     assert greetings.greeted == []
 
 
+@pytest.mark.parametrize("body", ['{"v": 9, "kind": "fetch", "job_id": "x"}', '{"v": 1, "kind": "later"}'])
+def test_a_dead_letter_of_a_later_version_is_left(w: World, body: str) -> None:
+    """Who knows it comes with the next update, or is back after a rollback; what is no message of ours goes."""
+    for text in (body, "no message"):
+        w.clients["sqs"].send_message(QueueUrl=w.names["DEAD_LETTER_QUEUE_URL"], MessageBody=text)
+    left = w.deliver(w.receive_dead_letters(), dead_letters=True)
+    assert [message["body"] for message in left] == [body]
+
+
 def test_a_kind_that_cannot_be_worked_on_leaves_the_others(w: World, greetings: Greetings) -> None:
     """What one kind has begun for its messages is not given up because another's needs are away."""
     w.submit(URL)

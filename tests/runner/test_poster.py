@@ -63,7 +63,8 @@ def test_what_is_sent(receiver: Site, taken: list[tuple[str, dict[str, str], byt
     assert {name: headers.pop(name) for name in HEADERS} == HEADERS
     assert headers.pop("Host") == f"127.0.0.1:{receiver.port}"
     assert headers.pop("Accept-Encoding") == "identity"
-    assert headers == {"User-Agent": "Test/1", "Content-Type": "application/json", "Content-Length": str(len(BODY))}
+    ours = {"User-Agent": "Test/1", "Content-Type": "application/json", "Connection": "close"}
+    assert headers == {**ours, "Content-Length": str(len(BODY))}
 
 
 def test_each_try_has_a_connection_of_its_own(receiver: Site) -> None:
