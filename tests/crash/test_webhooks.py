@@ -29,8 +29,8 @@ from tests.crash.webhook_scenarios import (
 from tests.depth import FULL, depth
 from tests.world import HOUR, MINUTE, SECOND, World, failure
 
-MOST_ORDERS = depth(1, 25, "PROVE_ORDERS")
-MOST_DEATHS = depth(1, 8, "PROVE_DEATHS")
+MOST_ORDERS = depth(1, 12, "PROVE_ORDERS")
+MOST_DEATHS = depth(1, 4, "PROVE_DEATHS")
 MOST_CALLS = 6  # of an operation, at which it may die
 READ, SECRET, WRITE = 1, 1, 1  # a delivery's calls before it asks the receiver
 
