@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -30,9 +31,15 @@ _LAST_WORDS = 5  # lines of the emulator's log that are shown when it ends by it
 def install(report: Callable[[str], object], directory: Path = DIRECTORY) -> Path:
     """Make the emulator's environment, unless it is there already, and return its Python.
 
-    A stamp holds what was installed, so that a second call touches no package index. Raises StackError if this
-    machine lacks something.
+    A stamp holds what was installed, so that a second call touches no package index. Who comes while another process
+    installs it waits. Raises StackError if this machine lacks something.
     """
+    with REQUIREMENTS.open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _install(report, directory)
+
+
+def _install(report: Callable[[str], object], directory: Path) -> Path:
     python = directory / "bin" / "python"
     stamp = directory / "installed"
     wanted = f"{sys.version_info[:2]} {hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()}"

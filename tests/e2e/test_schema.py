@@ -37,8 +37,8 @@ def test_it_answers_as_its_document_says(tmp_path: Path) -> None:
         ]
         ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert "14 selected / 14 total" in ran.stdout
+        assert "18 selected / 18 total" in ran.stdout
         found = re.search(r"(\d+) generated", ran.stdout)
         assert found, ran.stdout
         print(f"\nschemathesis: {found[1]} requests")
-        assert int(found[1]) >= 14 * EXAMPLES
+        assert int(found[1]) >= 18 * EXAMPLES
