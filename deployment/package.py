@@ -75,7 +75,7 @@ def package(stage: str, out: Path = OUT, lock: Path = LOCK) -> Package:
 
 
 def _shortened(template: dict[str, Any]) -> dict[str, Any]:
-    """Without what Chalice says of each method and API Gateway does not need: CloudFormation takes 51,200 bytes.
+    """Without what Chalice says of each method and API Gateway does not need.
 
     What is left is what SAM writes itself for a function's method.
     """
