@@ -142,7 +142,8 @@ class _Storing:
                 self._release(batch)
             raise
         try:
-            unlinked = [job for job in jobs if job.id not in joined and not _is_linked(written.get(job.id))]
+            new = [_as_stored(job, written.get(job.id)) for job in jobs if job.id not in joined]
+            unlinked = [job for job in new if job.fetch_id is None]
             self.submission.send(unlinked, batch)
             self._accept(batch)
             return (
@@ -168,9 +169,9 @@ class _Storing:
         self.service.metrics.add(Metric.REJECTED, len(self.given.rejected))
 
 
-def _is_linked(row: Job | Mark | None) -> bool:
-    """True for a job that has a fetch: whoever gave it one has seen to that."""
-    return isinstance(row, Job) and row.fetch_id is not None
+def _as_stored(job: Job, row: Job | Mark | None) -> Job:
+    """The job as its row has it, which may have been written with another key of the service."""
+    return row if isinstance(row, Job) else job
 
 
 def _is_held_by(standing: Batch | Mark | None, holder: str) -> bool:

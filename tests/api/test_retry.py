@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -262,3 +263,14 @@ def test_what_was_begun_of_a_batch_that_is_gone(w: World, failed: dict[str, Any]
     assert w.request("DELETE", failed["links"]["self"]).status_code == 204
     answer = retry(w, failed, key="k")
     assert (answer.status_code, kind(answer)) == (409, "deleted")
+
+
+def test_it_is_continued_with_another_service_key(w: World, failed: dict[str, Any]) -> None:
+    """The rows that stand were written with the one before: their messages ask for just these."""
+    with answered(w, "sqs", "SendMessageBatch", lambda *_: error(500, "InternalError")):
+        assert retry(w, failed, key="k").status_code == 503
+    w.settings = replace(w.settings, service_key="another" * 8)
+    w.wire()
+    new = retry(w, failed, key="k").json_body
+    w.run_until_done()
+    assert {w.job(job["id"])["status"] for job in new["jobs"]} == {"succeeded"}
